@@ -1,0 +1,81 @@
+"""Every error a user can meet. Each message is one sentence or two and ends in what to do.
+
+    ScholarError                exit code
+    ├── UsageError              2   the command or its arguments are off
+    │   └── SettingsError           a setting is unknown or unusable
+    ├── SourceError             5   a file or service could not be read
+    ├── LibraryError            5   the library itself cannot be used
+    ├── ModelError              4   a model gave no usable reply
+    │   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
+    │   ├── ModelRejected           the server refuses the request itself (key, name, length)
+    │   ├── ModelRefused            the model or its filter declined to answer
+    │   └── ReplyInvalid            the reply never fitted its schema
+    └── BudgetSpent             6   the run has used what it was allowed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ScholarError(Exception):
+    """Base of all errors that `scholar` raises on purpose; its text is fit to be shown."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(ScholarError):
+    """The command, its arguments or its input cannot be used as given."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, malformed or contradicts another."""
+
+
+class SourceError(ScholarError):
+    """A paper's file or a bibliographic service could not be read."""
+
+    exit_code = 5
+
+
+class LibraryError(ScholarError):
+    """The literature store cannot be opened or written."""
+
+    exit_code = 5
+
+
+class ModelError(ScholarError):
+    """A model gave no usable reply."""
+
+    exit_code = 4
+
+
+class ModelUnavailable(ModelError):
+    """The server could not be reached, was overloaded, or broke off in mid-reply.
+
+    `retry_after` is the number of seconds the server asked to be left alone, where it said so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelRejected(ModelError):
+    """The server refuses this request for good: wrong key, unknown model, prompt too long."""
+
+
+class ModelRefused(ModelError):
+    """The model, or a content filter before it, declined to answer."""
+
+
+class ReplyInvalid(ModelError):
+    """The reply did not fit its schema, also after the model was shown its mistakes."""
+
+
+class BudgetSpent(ScholarError):
+    """The run has used up its dollars, tokens or seconds."""
+
+    exit_code = 6

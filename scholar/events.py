@@ -1,0 +1,85 @@
+"""The typed event stream of a run. Surfaces show these; they never reach into the graph.
+
+Events leave a node through LangGraph's custom stream, in the order in which things happen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scholar.values import Answer, Call, Draft, Step, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The steps that will be searched for."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """One search is done: how many passages of how many papers it brought, by title."""
+
+    step: Step
+    passages: int
+    titles: tuple[str, ...]
+    library_papers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Quotes were chosen. `dropped` counts those that do not occur in what was read."""
+
+    quotes: tuple[str, ...]
+    papers: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """The draft so far, as it is being written. Not yet checked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """The draft after the check in code; `dropped` sentences had no valid citation."""
+
+    draft: Draft
+    revision: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """One juror has voted."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A model has answered, or failed to."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A model call is being repeated, and why."""
+
+    role: str
+    reason: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over."""
+
+    answer: Answer
+
+
+Event = Planned | Searched | Read | Drafting | Drafted | Voted | Called | Retrying | Finished

@@ -1,0 +1,209 @@
+"""Settings: which model plays which role, where data lies, and the bounds of a run.
+
+Later sources win: the user's config folder, the nearest `scholar.toml` upwards of the working
+folder, `SCHOLAR_*` in the environment, then flags. A key nobody knows is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from scholar.errors import SettingsError
+
+ENV_PREFIX = "SCHOLAR_"
+FILE_NAME = "scholar.toml"
+Role = Literal["planner", "reader", "writer", "juror"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preset(_Strict):
+    """A named combination of strategies and bounds; the fields are explained in presets.toml."""
+
+    about: str
+    plan: bool
+    steps: int = Field(ge=1)
+    passages: int = Field(ge=1)
+    read: Literal["separate", "combined"]
+    jurors: tuple[Literal["support", "completeness", "conflict"], ...] = Field(min_length=1)
+    revisions: int = Field(ge=0)
+    searches: int = Field(ge=0)
+
+
+class Price(_Strict):
+    """US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Budget(_Strict):
+    """What one run may use; None is no limit."""
+
+    dollars: float | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=0)
+    seconds: float | None = Field(None, ge=0)
+
+
+class Arxiv(_Strict):
+    """Where arXiv answers. `delay` is the seconds between requests that its terms ask for."""
+
+    api: str = "https://export.arxiv.org/api/query"
+    pdf: str = "https://arxiv.org/pdf"
+    delay: float = Field(3.0, ge=0)
+
+
+class Settings(BaseSettings):
+    """All settings, validated. Use `load` to read them from their places."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(default_factory=lambda: platformdirs.user_data_path("scholar"))
+    """Where all data lies."""
+    model: str | None = None
+    """The model of every role, as `openai:NAME` or `openai:NAME@URL`; None is evidence only."""
+    models: dict[Role, str] = Field(default_factory=dict)
+    """Models of single roles, before `model`."""
+    api_key: SecretStr | None = None
+    """The key sent to every server; without it OPENAI_API_KEY goes to api.openai.com alone."""
+    preset: str = "standard"
+    embedder: str = "auto"
+    """`auto`, `none`, `onnx`, or the folder of a sentence-transformers model."""
+    offline: bool = False
+    """No request leaves this machine."""
+    context_window: int = Field(32_768, ge=2_048)
+    """Tokens a model takes in; a small default, since servers do not say."""
+    silence: float = Field(300.0, gt=0)
+    """Seconds a model may send nothing; generous, for a slow model on the user's own machine."""
+    concurrency: int = Field(8, ge=1)
+    """Requests to one model at a time."""
+    budget: Budget = Budget()
+    prices: dict[str, Price] = Field(default_factory=dict)
+    arxiv: Arxiv = Arxiv()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        files = [TomlConfigSettingsSource(settings_cls, path) for path in config_files()]
+        return (init_settings, env_settings, *files)
+
+    def model_for(self, role: Role) -> str | None:
+        """The model id that plays `role`, or None where none is configured."""
+        return self.models.get(role, self.model)
+
+    def has_models(self) -> bool:
+        """Whether every role has a model, so that an answer can be written."""
+        return self.model is not None or len(self.models) == len(Role.__args__)
+
+    def price_of(self, name: str) -> Price | None:
+        """The price of a model by its bare name, or None where it is not known."""
+        return self.prices.get(name) or _price_table().get(name)
+
+    def preset_named(self, name: str | None) -> Preset:
+        """The preset `name`, or the configured one; SettingsError names those there are."""
+        presets = load_presets()
+        wanted = name or self.preset
+        if wanted not in presets:
+            raise SettingsError(f"No preset is called '{wanted}'; use {_one_of(presets)}.")
+        return presets[wanted]
+
+
+def load(**flags: Any) -> Settings:
+    """Read the settings from their places; `flags` that are None count as not given.
+
+    Raises SettingsError with the place, the problem and the nearest known key.
+    """
+    _refuse_unknown_environment()
+    try:
+        return Settings(**{key: value for key, value in flags.items() if value is not None})
+    except tomllib.TOMLDecodeError as error:
+        files = ", ".join(map(str, config_files()))
+        raise SettingsError(f"A settings file is not valid TOML ({error}); mend {files}.") from None
+    except ValidationError as error:
+        raise SettingsError(_explain(error.errors()[0])) from None
+
+
+def config_files() -> list[Path]:
+    """The settings files that exist, the one that wins first."""
+    here = Path.cwd()
+    nearest = next((f for d in (here, *here.parents) if (f := d / FILE_NAME).is_file()), None)
+    user = platformdirs.user_config_path("scholar") / FILE_NAME
+    return [path for path in (nearest, user) if path is not None and path.is_file()]
+
+
+@cache
+def load_presets() -> dict[str, Preset]:
+    """The presets that ship, by name."""
+    return {name: Preset(**fields) for name, fields in _table("presets.toml").items()}
+
+
+@cache
+def _price_table() -> dict[str, Price]:
+    return {name: Price(**fields) for name, fields in _table("prices.toml").items()}
+
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files("scholar").joinpath(name).read_text("utf-8"))
+
+
+def _refuse_unknown_environment() -> None:
+    known = [ENV_PREFIX + name.upper() for name in Settings.model_fields]
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name.split("__")[0] not in known:
+            raise SettingsError(f"{name} in the environment is no setting; {_nearest(name, known)}")
+
+
+def _explain(error: ErrorDetails) -> str:
+    *parents, key = map(str, error["loc"])
+    path = ".".join([*parents, key])
+    if error["type"] != "extra_forbidden":
+        return f"The setting '{path}' is unusable: {error['msg']}. Correct it."
+    return f"'{path}' is no setting; {_nearest(key, _fields_at(parents))}"
+
+
+def _fields_at(parents: Iterable[str]) -> Mapping[str, object]:
+    model: type[BaseModel] = Settings
+    for name in parents:
+        field = model.model_fields.get(name)
+        if field is None or not isinstance(field.annotation, type):
+            return {}
+        if issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return model.model_fields
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"use {_one_of(names)}."
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "one of " + ", ".join(sorted(names))

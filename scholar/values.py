@@ -1,0 +1,235 @@
+"""The vocabulary of `scholar` as frozen values. No I/O, and no import of ours.
+
+Offsets are always counted in characters of a paper's stored text, `end` exclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Origin = Literal["corpus", "graph", "qa_memory", "web", "user", "parametric"]
+Holding = Literal["full", "abstract", "note", "record"]
+Action = Literal["accept", "revise", "search_more", "abstain"]
+Help = Literal["answers", "partly", "background"]
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    ANSWERED = "answered"
+    EVIDENCE = "evidence"
+    PARTIAL = "partial"
+    CONFLICTING = "conflicting"
+    NO_EVIDENCE = "no_evidence"
+    BUDGET_SPENT = "budget_spent"
+    TOOLS_FAILED = "tools_failed"
+    MODEL_FAILED = "model_failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """One work.
+
+    `id` is canonical: `arxiv:2502.14802`, `doi:10.1000/x` or `file:<sha256 prefix>`. `holds` says
+    what text of it the library has: the full text, its abstract, somebody's note on it, or the
+    bibliographic record alone. `source` is the file or address it came from.
+    """
+
+    id: str
+    title: str
+    authors: tuple[str, ...] = ()
+    year: int | None = None
+    venue: str = ""
+    identifiers: dict[str, str] = field(default_factory=dict)
+    version: str = ""
+    holds: Holding = "full"
+    source: str = ""
+    retracted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A span of one paper's stored text, on one page where the paper has pages."""
+
+    id: str
+    paper_id: str
+    seq: int
+    start: int
+    end: int
+    text: str
+    section: str = ""
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found by a search, with its score per ranking (`bm25`, `dense`, `fused`)."""
+
+    passage_id: str
+    paper_id: str
+    scores: dict[str, float]
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A verbatim quote with its place; `quote` is exactly the stored text from `start` to `end`."""
+
+    id: str
+    quote: str
+    paper_id: str
+    passage_id: str
+    start: int
+    end: int
+    page: int | None = None
+    origin: Origin = "corpus"
+    steps: tuple[str, ...] = ()
+    helps: Help = "answers"
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of the plan: a question of its own and the words to search for."""
+
+    id: str
+    question: str
+    query: str
+    status: Literal["open", "solved", "unsolved"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a draft and the ids of the evidence it rests on."""
+
+    text: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A point on which the sources disagree, with one sentence per side."""
+
+    about: str
+    sides: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the writer proposes."""
+
+    sentences: tuple[Sentence, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One juror's vote. A juror that could not be read has `failed` set and is not counted."""
+
+    juror: str
+    action: Action
+    reasons: tuple[str, ...] = ()
+    query: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a model. `dollars` is None where the price is not known.
+
+    `estimated` marks token counts that the server did not report.
+    """
+
+    role: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    dollars: float | None = None
+    estimated: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run has cost. `dollars` is None as soon as one call's price is not known."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    dollars: float | None = 0.0
+    estimated: bool = False
+
+    @classmethod
+    def of(cls, calls: Iterable[Call], seconds: float) -> Usage:
+        """The sum over `calls`, with the wall-clock `seconds` of the whole run."""
+        calls = tuple(calls)
+        prices = [call.dollars for call in calls]
+        known = [price for price in prices if price is not None]
+        return cls(
+            calls=len(calls),
+            input_tokens=sum(call.input_tokens for call in calls),
+            output_tokens=sum(call.output_tokens for call in calls),
+            seconds=round(seconds, 3),
+            dollars=round(sum(known), 6) if len(known) == len(prices) else None,
+            estimated=any(call.estimated for call in calls),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A verified quote under a published sentence."""
+
+    paper_id: str
+    passage_id: str
+    quote: str
+    start: int
+    end: int
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CitedSentence:
+    """A published sentence with the quotes that carry it; there is always at least one."""
+
+    text: str
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CitedConflict:
+    """A published disagreement: each side with its own quotes."""
+
+    about: str
+    sides: tuple[CitedSentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was looked at: searches made; papers found, quoted from, and found but not quoted."""
+
+    searches: tuple[str, ...] = ()
+    found: int = 0
+    read: int = 0
+    unread: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run publishes. `notes` say in words what a reader must know beside the answer."""
+
+    run_id: str
+    question: str
+    outcome: Outcome
+    sentences: tuple[CitedSentence, ...] = ()
+    conflicts: tuple[CitedConflict, ...] = ()
+    bibliography: tuple[Paper, ...] = ()
+    coverage: Coverage = Coverage()
+    verdicts: tuple[Verdict, ...] = ()
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
