@@ -53,7 +53,11 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A span of one paper's stored text, on one page where the paper has pages."""
+    """A span of one paper's stored text.
+
+    `pages` holds, for a paper that has pages, where each page the passage touches begins: pairs of
+    an offset and a page number, ascending, the first at or before `start`.
+    """
 
     id: str
     paper_id: str
@@ -62,7 +66,16 @@ class Passage:
     end: int
     text: str
     section: str = ""
-    page: int | None = None
+    pages: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def page(self) -> int | None:
+        """The page on which the passage begins."""
+        return self.page_at(self.start)
+
+    def page_at(self, offset: int) -> int | None:
+        """The page on which the character at `offset` of the paper's stored text stands."""
+        return max((number for start, number in self.pages if start <= offset), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +133,11 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the writer proposes."""
+    """What the writer proposes; `missing` says what of the question no evidence answers."""
 
     sentences: tuple[Sentence, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

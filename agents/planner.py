@@ -1,0 +1,86 @@
+"""The planner: what the question is, and which steps answer it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from scholar import prompts
+from scholar.context import Context
+from scholar.errors import UsageError
+from scholar.events import Planned
+from scholar.state import State, Update
+from scholar.values import Step
+
+MAX_QUESTION = 4_000
+"""Characters of the longest question: more is a document, which belongs into the library."""
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    question: str
+    query: str
+
+
+class _Plan(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    steps: list[_Step]
+
+
+async def intake(state: State, context: Context) -> Update:
+    """Take the question in: check it, give the run its id and its starting time.
+
+    Raises UsageError where there is no question or it is too long to be one.
+    """
+    question = " ".join(state.get("question", "").split())
+    if not question:
+        raise UsageError('The question is empty; write it in quotes, as in scholar ask "How …?".')
+    if len(question) > MAX_QUESTION:
+        raise UsageError(
+            f"The question has {len(question):,} characters and may have {MAX_QUESTION:,}; "
+            "put long text into a file and add it with --with."
+        )
+    return {
+        "question": question,
+        "run_id": state.get("run_id") or context.services.new_id(),
+        "started": context.services.clock(),
+        "revision": 0,
+        "search_rounds": 0,
+    }
+
+
+async def plan(state: State, context: Context) -> Update:
+    """Split the question into steps to search for.
+
+    Without a model, or in a preset that does not plan, the question is the only step. Sent back by
+    the jury for more evidence, the jurors' own queries are the new steps: no further call.
+    """
+    steps = _steps_of_the_jury(state) or await _first_steps(state, context)
+    context.emit(Planned(tuple(steps)))
+    return {"steps": [*state.get("steps", []), *steps]}
+
+
+async def _first_steps(state: State, context: Context) -> list[Step]:
+    question = state["question"]
+    if not (context.preset.plan and context.has_models):
+        return [Step("s1", question, question)]
+    most = context.preset.steps
+    reply = await context.ask(prompts.render("planner", question=question, most=most), _Plan)
+    wanted = [step for step in reply.steps if step.question.strip()][:most]
+    return [
+        Step(f"s{n}", step.question.strip(), step.query.strip() or step.question.strip())
+        for n, step in enumerate(wanted, start=1)
+    ] or [Step("s1", question, question)]
+
+
+def _steps_of_the_jury(state: State) -> list[Step]:
+    if state.get("decision") != "search_more":
+        return []
+    known = {query.lower() for query in state.get("searched", [])}
+    queries: list[str] = []
+    for verdict in state.get("verdicts", []):
+        query = verdict.query.strip()
+        if verdict.action == "search_more" and query and query.lower() not in known:
+            known.add(query.lower())
+            queries.append(query)
+    first = len(state.get("steps", [])) + 1
+    return [Step(f"s{n}", query, query) for n, query in enumerate(queries, start=first)]

@@ -1,0 +1,156 @@
+"""The publisher: the check in code that every citation passes, and the answer itself. No model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scholar.context import Context
+from scholar.events import Drafted
+from scholar.state import State, Update
+from scholar.values import (
+    Answer,
+    Citation,
+    CitedConflict,
+    CitedSentence,
+    Conflict,
+    Coverage,
+    Draft,
+    Evidence,
+    Outcome,
+    Sentence,
+    Usage,
+)
+
+
+async def verify(state: State, context: Context) -> Update:
+    """Keep of the draft what stands on quotes that stand in the store.
+
+    Evidence whose quote is not the stored text at its offsets, or that nobody may cite, is thrown
+    away; then ids nobody knows; then sentences without evidence; then conflicts with one side.
+    """
+    evidence = await _in_store(state["evidence"], context)
+    known = {item.id for item in evidence}
+    draft = state["draft"]
+    sentences = _kept(draft.sentences, known)
+    conflicts = tuple(
+        Conflict(conflict.about, sides)
+        for conflict in draft.conflicts
+        if len(sides := _kept(conflict.sides, known)) > 1
+    )
+    checked = Draft(sentences, conflicts, draft.missing)
+    dropped = len(draft.sentences) - len(sentences)
+    context.emit(Drafted(checked, state["revision"], dropped))
+    return {"draft": checked, "evidence": evidence, "dropped": dropped}
+
+
+async def publish(state: State, context: Context) -> Update:
+    """Put the answer together from whatever the run has reached."""
+    evidence = await _in_store(state.get("evidence", []), context)
+    outcome = _outcome(state, evidence)
+    draft = state.get("draft", Draft())
+    if outcome is Outcome.NO_EVIDENCE:
+        sentences, conflicts = (), ()
+    elif draft.sentences or draft.conflicts:
+        sentences, conflicts = draft.sentences, draft.conflicts
+    else:
+        sentences = tuple(Sentence(item.quote, (item.id,)) for item in evidence)
+        conflicts = ()
+    by_id = {item.id: item for item in evidence}
+    cited = _cite(sentences, by_id)
+    cited_conflicts = tuple(CitedConflict(c.about, _cite(c.sides, by_id)) for c in conflicts)
+    shown = (*cited, *(side for conflict in cited_conflicts for side in conflict.sides))
+    paper_ids = list(dict.fromkeys(c.paper_id for s in shown for c in s.citations))
+    answer = Answer(
+        run_id=state["run_id"],
+        question=state["question"],
+        outcome=outcome,
+        sentences=cited,
+        conflicts=cited_conflicts,
+        bibliography=tuple(await context.library.papers(paper_ids)),
+        coverage=_coverage(state, evidence),
+        verdicts=tuple(state.get("verdicts", [])),
+        usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
+        notes=_notes(state, outcome),
+    )
+    return {"answer": answer}
+
+
+async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evidence]:
+    ids = list(dict.fromkeys(item.passage_id for item in evidence))
+    passages = {passage.id: passage for passage in await context.library.passages(ids)}
+    return [
+        item
+        for item in evidence
+        if item.origin != "parametric"
+        and (passage := passages.get(item.passage_id))
+        and passage.start <= item.start < item.end <= passage.end
+        and passage.text[item.start - passage.start : item.end - passage.start] == item.quote
+    ]
+
+
+def _kept(sentences: Iterable[Sentence], known: set[str]) -> tuple[Sentence, ...]:
+    cut = (Sentence(s.text, tuple(id for id in s.evidence if id in known)) for s in sentences)
+    return tuple(sentence for sentence in cut if sentence.text and sentence.evidence)
+
+
+def _cite(sentences: Iterable[Sentence], evidence: dict[str, Evidence]) -> tuple[CitedSentence, ...]:
+    return tuple(
+        CitedSentence(sentence.text, tuple(_citation(evidence[id]) for id in sentence.evidence))
+        for sentence in sentences
+        if all(id in evidence for id in sentence.evidence)
+    )
+
+
+def _citation(item: Evidence) -> Citation:
+    return Citation(
+        item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page
+    )
+
+
+def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
+    draft = state.get("draft")
+    if failure := state.get("failure"):
+        return failure.outcome
+    if not evidence or state.get("decision") == "abstain":
+        return Outcome.NO_EVIDENCE
+    if draft is None:
+        return Outcome.EVIDENCE
+    if not draft.sentences and not draft.conflicts:
+        return Outcome.PARTIAL if state["dropped"] else Outcome.NO_EVIDENCE
+    if draft.conflicts:
+        return Outcome.CONFLICTING
+    return Outcome.ANSWERED if _agreed(state) and not draft.missing else Outcome.PARTIAL
+
+
+def _agreed(state: State) -> bool:
+    """Whether a juror could be read and most of those that could accept."""
+    actions = [verdict.action for verdict in state.get("verdicts", []) if not verdict.failed]
+    return bool(actions) and 2 * actions.count("accept") > len(actions)
+
+
+def _coverage(state: State, evidence: Sequence[Evidence]) -> Coverage:
+    found = {hit.paper_id for hit in state.get("hits", [])}
+    read = {item.paper_id for item in evidence}
+    return Coverage(
+        searches=tuple(dict.fromkeys(state.get("searched", []))),
+        found=len(found),
+        read=len(read),
+        unread=len(found - read),
+    )
+
+
+def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
+    notes = list(state.get("notes", []))
+    if failure := state.get("failure"):
+        notes.insert(0, failure.message)
+    draft = state.get("draft")
+    if dropped := state.get("dropped", 0):
+        were = "sentence was" if dropped == 1 else "sentences were"
+        notes.append(f"{dropped} {were} left out: no valid quote stood under it.")
+    if draft and draft.missing:
+        notes.append(f"Not answered by what was read: {draft.missing}")
+    if outcome is not Outcome.NO_EVIDENCE:
+        open_steps = [s.question for s in state.get("steps", []) if s.status == "unsolved"]
+        if len(open_steps) < len(state.get("steps", [])):
+            notes += [f"No quote was found for: {question}" for question in open_steps]
+    return tuple(dict.fromkeys(notes))

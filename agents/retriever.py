@@ -1,0 +1,289 @@
+"""The retriever: search for each step, read what was found, keep verbatim quotes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+
+from pydantic import BaseModel, ConfigDict
+
+from scholar import prompts
+from scholar.context import Context
+from scholar.errors import ModelError
+from scholar.events import Read, Searched
+from scholar.quotes import locate_sentence
+from scholar.state import Branch, State, Update
+from scholar.values import Evidence, Help, Hit, Passage, Step
+
+MAX_QUOTES = 12
+"""Quotes one reading call may return: drafts used fewer than ten, and weak models ramble."""
+WINDOW_SHARE = 0.6
+"""Share of the context window that passages may fill; the rest is for the prompt and the reply."""
+CHARACTERS_PER_TOKEN = 3.5
+"""Of English prose in common tokenizers there are about 4; 3.5 keeps clear of the limit."""
+EXTRACTS = 8
+"""Quotes shown when no model is configured: about one screen."""
+EXTRACTS_PER_PAPER = 3
+EXTRACT_FLOOR = 0.45
+"""Least score of a sentence shown without a model; chosen in docs/benchmarks.md, "Evidence floor"."""
+EXTRACT_SPREAD = 0.6
+"""Sentences below this share of the best one's score are left out."""
+
+
+class _Quote(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    passage: str
+    quote: str
+    step: str
+    helps: Help
+
+
+class _Quotes(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    quotes: list[_Quote]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A passage as a prompt shows it: under a short label and the title of its paper."""
+
+    label: str
+    title: str
+    passage: Passage
+
+    @property
+    def text(self) -> str:
+        """The passage's stored text."""
+        return self.passage.text
+
+
+async def search(branch: Branch, context: Context) -> Update:
+    """Search the library for one step."""
+    step = branch["step"]
+    hits = await context.library.search(step.query, context.k)
+    papers = await context.library.papers(list(dict.fromkeys(hit.paper_id for hit in hits)))
+    total = (await context.library.stats()).papers
+    context.emit(Searched(step, len(hits), tuple(paper.title for paper in papers), total))
+    return {"hits": [replace(hit, step=step.id) for hit in hits], "searched": [step.query]}
+
+
+async def read(state: State, context: Context) -> Update:
+    """Choose quotes from the passages found and not yet read, one call per context window.
+
+    Without a model the best-matching sentences are the quotes. In the `combined` presets the
+    passages are only marked as read here: the writer's call does the reading.
+    """
+    fresh = await unread(state, context)
+    marked = [*state.get("read", []), *(item.passage.id for item in fresh)]
+    if not context.has_models:
+        evidence = await _extract(state, context, fresh)
+        context.emit(_event(evidence, 0))
+        return {"read": marked, "evidence": evidence}
+    if context.preset.read == "combined":
+        return {"read": marked, "evidence": state.get("evidence", [])}
+    chosen, notes = await _ask_readers(state, context, fresh)
+    evidence = gather(state.get("evidence", []), chosen, fresh)
+    kept = len(evidence) - len(state.get("evidence", []))
+    context.emit(_event(evidence, len(chosen) - kept))
+    return {"read": marked, "evidence": evidence, "notes": notes}
+
+
+async def resolve(state: State, context: Context) -> Update:
+    """Mark each step as solved where a quote answers it at least in part, and say whether there is
+    anything to write from.
+    """
+    helped = {
+        step for item in state["evidence"] if item.helps != "background" for step in item.steps
+    }
+    readable = state["read"] if context.preset.read == "combined" else state["evidence"]
+    return {
+        "to_write": context.has_models and bool(readable),
+        "steps": [
+            replace(step, status="solved" if step.id in helped else "unsolved")
+            for step in state["steps"]
+        ]
+    }
+
+
+async def unread(state: State, context: Context) -> list[Labelled]:
+    """The passages found and not yet read, steps taking turns, as many as the preset reads."""
+    seen = set(state.get("read", []))
+    per_step = [
+        [hit for hit in state["hits"] if hit.step == step.id] for step in state["steps"]
+    ]
+    order = [id for id in _taking_turns(per_step) if id not in seen]
+    return await label(context, await context.library.passages(order))
+
+
+async def label(context: Context, passages: Sequence[Passage]) -> list[Labelled]:
+    """`passages` under the labels p1, p2, … with their papers' titles."""
+    papers = await context.library.papers(list({passage.paper_id for passage in passages}))
+    titles = {paper.id: paper.title for paper in papers}
+    return [
+        Labelled(f"p{n}", titles.get(passage.paper_id, ""), passage)
+        for n, passage in enumerate(passages, start=1)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A quote as a model gave it, before anything is known of its truth."""
+
+    passage: str
+    quote: str
+    steps: tuple[str, ...] = ()
+    helps: Help = "answers"
+
+
+def gather(
+    known: Sequence[Evidence], chosen: Iterable[Chosen], shown: Sequence[Labelled]
+) -> list[Evidence]:
+    """`known` evidence and what of `chosen` really stands in the passages `shown`.
+
+    A quote is looked for in the passage it names, then in the others, for a weak model mixes up
+    labels more often than words. Its page and offsets come from the store, never from the model.
+    Quotes of one place become one, with the steps of both.
+    """
+    found = list(known)
+    for quote in chosen:
+        place = _find(quote, shown)
+        if place is None:
+            continue
+        at = next((i for i, item in enumerate(found) if _overlap(item, place)), None)
+        if at is None:
+            found.append(replace(place, id=f"e{len(found) + 1}"))
+        else:
+            found[at] = _merged(found[at], place)
+    return found
+
+
+def _find(quote: Chosen, shown: Sequence[Labelled]) -> Evidence | None:
+    for item in sorted(shown, key=lambda item: item.label != quote.passage):
+        span = locate_sentence(quote.quote, item.text)
+        if span is None:
+            continue
+        passage = item.passage
+        start, end = passage.start + span[0], passage.start + span[1]
+        return Evidence(
+            id="",
+            quote=passage.text[slice(*span)],
+            paper_id=passage.paper_id,
+            passage_id=passage.id,
+            start=start,
+            end=end,
+            page=passage.page_at(start),
+            steps=quote.steps,
+            helps=quote.helps,
+        )
+    return None
+
+
+def _overlap(one: Evidence, other: Evidence) -> bool:
+    return one.passage_id == other.passage_id and one.start < other.end and other.start < one.end
+
+
+def _merged(one: Evidence, other: Evidence) -> Evidence:
+    larger = max(one, other, key=lambda item: item.end - item.start)
+    order: tuple[Help, ...] = ("answers", "partly", "background")
+    return replace(
+        larger,
+        id=one.id,
+        steps=tuple(dict.fromkeys((*one.steps, *other.steps))),
+        helps=min(one.helps, other.helps, key=order.index),
+    )
+
+
+async def _ask_readers(
+    state: State, context: Context, fresh: Sequence[Labelled]
+) -> tuple[list[Chosen], list[str]]:
+    windows = list(_windows(fresh, context.settings.context_window))
+    replies = await asyncio.gather(
+        *(_ask_reader(state, context, window) for window in windows), return_exceptions=True
+    )
+    chosen = [quote for reply in replies if not isinstance(reply, BaseException) for quote in reply]
+    errors = [reply for reply in replies if isinstance(reply, BaseException)]
+    fatal = [error for error in errors if not isinstance(error, ModelError)]
+    if fatal or (errors and len(errors) == len(replies)):
+        raise (fatal or errors)[0]
+    return chosen, [f"A part of the passages could not be read: {error}" for error in errors]
+
+
+async def _ask_reader(
+    state: State, context: Context, window: Sequence[Labelled]
+) -> list[Chosen]:
+    steps = [step for step in state["steps"] if step.status == "open"]
+    prompt = prompts.render(
+        "reader", question=state["question"], steps=steps, passages=window, most=MAX_QUOTES
+    )
+    reply = await context.ask(prompt, _Quotes)
+    known = {step.id for step in steps}
+    return [
+        Chosen(
+            quote.passage,
+            quote.quote,
+            (quote.step,) if quote.step in known else _only(steps),
+            quote.helps,
+        )
+        for quote in reply.quotes[:MAX_QUOTES]
+    ]
+
+
+def _only(steps: Sequence[Step]) -> tuple[str, ...]:
+    return (steps[0].id,) if len(steps) == 1 else ()
+
+
+async def _extract(
+    state: State, context: Context, fresh: Sequence[Labelled]
+) -> list[Evidence]:
+    passages = [item.passage for item in fresh]
+    extracts = await context.library.extract(state["question"], passages, EXTRACTS * 4)
+    evidence: list[Evidence] = []
+    per_paper: dict[str, int] = {}
+    floor = max([EXTRACT_FLOOR, *(e.score * EXTRACT_SPREAD for e in extracts[:1])])
+    for extract in extracts:
+        passage = extract.passage
+        count = per_paper.get(passage.paper_id, 0)
+        if extract.score < floor or count == EXTRACTS_PER_PAPER or len(evidence) == EXTRACTS:
+            continue
+        per_paper[passage.paper_id] = count + 1
+        quote = passage.text[extract.start - passage.start : extract.end - passage.start]
+        evidence.append(
+            Evidence(
+                id=f"e{len(evidence) + 1}",
+                quote=quote,
+                paper_id=passage.paper_id,
+                passage_id=passage.id,
+                start=extract.start,
+                end=extract.end,
+                page=passage.page_at(extract.start),
+                steps=tuple(step.id for step in state["steps"]),
+                score=extract.score,
+            )
+        )
+    return evidence
+
+
+def _windows(items: Sequence[Labelled], tokens: int) -> Iterator[list[Labelled]]:
+    room = int(tokens * WINDOW_SHARE * CHARACTERS_PER_TOKEN)
+    window: list[Labelled] = []
+    used = 0
+    for item in items:
+        if window and used + len(item.text) > room:
+            yield window
+            window, used = [], 0
+        window.append(item)
+        used += len(item.text)
+    if window:
+        yield window
+
+
+def _taking_turns(rankings: Iterable[Sequence[Hit]]) -> list[str]:
+    rows = chain.from_iterable(zip_longest(*rankings))
+    return list(dict.fromkeys(hit.passage_id for hit in rows if hit is not None))
+
+
+def _event(evidence: Sequence[Evidence], dropped: int) -> Read:
+    papers = {item.paper_id for item in evidence}
+    return Read(tuple(item.quote for item in evidence), len(papers), dropped)

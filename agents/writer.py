@@ -1,0 +1,193 @@
+"""The writer: sentences, each with the evidence it rests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict
+
+from scholar import prompts
+from scholar.agents import retriever
+from scholar.context import Context
+from scholar.events import Drafting, Read
+from scholar.state import State, Update
+from scholar.values import Conflict, Draft, Evidence, Sentence
+
+MAX_SENTENCES = 8
+"""Sentences of an answer: what fits a screen with its quotes."""
+_MARKS = re.compile(r"\s*[\[(]\s*[ep]\d+(?:\s*[,;]\s*[ep]\d+)*\s*[\])]")
+_NOTHING = frozenset({"none", "nothing", "n/a", "no", "nothing is missing"})
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Sentence(_Strict):
+    text: str
+    evidence: list[str]
+
+
+class _Conflict(_Strict):
+    about: str
+    sides: list[_Sentence]
+
+
+class _Draft(_Strict):
+    sentences: list[_Sentence]
+    conflicts: list[_Conflict]
+    missing: str
+
+
+class _Quote(_Strict):
+    passage: str
+    quote: str
+
+
+class _QuotedSentence(_Strict):
+    text: str
+    quotes: list[_Quote]
+
+
+class _QuotedConflict(_Strict):
+    about: str
+    sides: list[_QuotedSentence]
+
+
+class _QuotedDraft(_Strict):
+    sentences: list[_QuotedSentence]
+    conflicts: list[_QuotedConflict]
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A piece of evidence as a prompt shows it."""
+
+    id: str
+    title: str
+    text: str
+
+
+async def compose(state: State, context: Context) -> Update:
+    """Write the draft, or write it again with the jury's objections in view."""
+    if context.preset.read == "combined":
+        return await _read_and_write(state, context)
+    verdicts = state.get("verdicts", []) if state.get("decision") == "revise" else []
+    prompt = prompts.render(
+        "writer",
+        question=state["question"],
+        quotes=await show(context, state["evidence"]),
+        draft=state["draft"].sentences if verdicts else (),
+        objections=[reason for v in verdicts if v.action == "revise" for reason in v.reasons],
+        most=MAX_SENTENCES,
+    )
+    reply = await context.ask(prompt, _Draft, on_text=_show_draft(context))
+    return _update(state, _as_draft(reply), bool(verdicts))
+
+
+async def show(context: Context, evidence: Iterable[Evidence]) -> list[Shown]:
+    """The evidence with its papers' titles, what answers first."""
+    order = ("answers", "partly", "background")
+    ranked = sorted(evidence, key=lambda item: order.index(item.helps))
+    papers = await context.library.papers(list({item.paper_id for item in ranked}))
+    titles = {paper.id: paper.title for paper in papers}
+    return [Shown(item.id, titles.get(item.paper_id, ""), item.quote) for item in ranked]
+
+
+async def _read_and_write(state: State, context: Context) -> Update:
+    passages = await context.library.passages(state["read"])
+    shown = await retriever.label(context, passages)
+    prompt = prompts.render(
+        "answer", question=state["question"], passages=shown, most=MAX_SENTENCES
+    )
+    reply = await context.ask(prompt, _QuotedDraft, on_text=_show_draft(context))
+    steps = tuple(step.id for step in state["steps"])
+    evidence: list[Evidence] = []
+    given = 0
+
+    def cite(sentence: _QuotedSentence) -> Sentence:
+        nonlocal evidence, given
+        ids: dict[str, None] = {}
+        for quote in sentence.quotes:
+            given += 1
+            chosen = retriever.Chosen(quote.passage, quote.quote, steps)
+            place = retriever.gather([], [chosen], shown)
+            evidence = retriever.gather(evidence, [chosen], shown)
+            ids.update(dict.fromkeys(item.id for item in evidence if _covers(item, place)))
+        return Sentence(_clean(sentence.text), tuple(ids))
+
+    draft = Draft(
+        tuple(map(cite, reply.sentences)),
+        tuple(Conflict(c.about.strip(), tuple(map(cite, c.sides))) for c in reply.conflicts),
+        _missing(reply.missing),
+    )
+    cited = {item.paper_id for item in evidence}
+    quotes = tuple(item.quote for item in evidence)
+    context.emit(Read(quotes, len(cited), max(0, given - len(evidence))))
+    return {**_update(state, draft, False), "evidence": evidence}
+
+
+def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
+    return any(
+        item.passage_id == place.passage_id and item.start <= place.start < item.end
+        for place in places
+    )
+
+
+def _update(state: State, draft: Draft, revised: bool) -> Update:
+    return {"draft": draft, "revision": state["revision"] + revised}
+
+
+def _as_draft(reply: _Draft) -> Draft:
+    return Draft(
+        tuple(map(_sentence, reply.sentences)),
+        tuple(Conflict(c.about.strip(), tuple(map(_sentence, c.sides))) for c in reply.conflicts),
+        _missing(reply.missing),
+    )
+
+
+def _sentence(sentence: _Sentence) -> Sentence:
+    return Sentence(_clean(sentence.text), tuple(dict.fromkeys(sentence.evidence)))
+
+
+def _clean(text: str) -> str:
+    """The sentence without citation marks, which weak models write into it all the same."""
+    return " ".join(_MARKS.sub("", text).split())
+
+
+def _missing(text: str) -> str:
+    text = _clean(text)
+    return "" if text.lower().strip(" .") in _NOTHING else text
+
+
+def _show_draft(context: Context) -> Callable[[str], None]:
+    """Turn the JSON as it grows into the draft as it is written."""
+    last = ""
+
+    def on_text(reply: str) -> None:
+        nonlocal last
+        draft = _partial_draft(reply)
+        if draft != last:
+            last = draft
+            context.emit(Drafting(draft))
+
+    return on_text
+
+
+def _partial_draft(reply: str) -> str:
+    begin = reply.find("{")
+    if begin < 0:
+        return ""
+    try:
+        partial = pydantic_core.from_json(reply[begin:], allow_partial="trailing-strings")
+    except ValueError:
+        return ""
+    sentences = partial.get("sentences") if isinstance(partial, dict) else None
+    if not isinstance(sentences, list):
+        return ""
+    texts = [item.get("text") for item in sentences if isinstance(item, dict)]
+    return " ".join(text for text in texts if isinstance(text, str))

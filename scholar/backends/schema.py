@@ -1,0 +1,40 @@
+"""JSON schemas in the dialect that servers hold a reply to ("strict" structured output)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+_KEPT = frozenset({"type", "description", "enum", "const", "items", "anyOf", "$ref", "$defs"})
+"""What every strict server knows; bounds and patterns are left to validation afterwards."""
+
+
+def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of `model` with every property required and no other allowed."""
+    return _strict(model.model_json_schema())
+
+
+def _strict(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema and "$defs" not in schema:
+        # A reference may have no other keyword beside it.
+        return {"$ref": schema["$ref"]}
+    if "oneOf" in schema:
+        schema = {**schema, "anyOf": schema["oneOf"]}
+    strict = {key: _inside(key, value) for key, value in schema.items() if key in _KEPT}
+    if schema.get("type") == "object":
+        properties = {name: _strict(part) for name, part in schema.get("properties", {}).items()}
+        strict |= {
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+    return strict
+
+
+def _inside(key: str, value: Any) -> Any:
+    if key == "$defs":
+        return {name: _strict(part) for name, part in value.items()}
+    if key == "anyOf":
+        return [_strict(part) for part in value]
+    return _strict(value) if key == "items" else value

@@ -1,0 +1,159 @@
+"""The state machine: which node follows which, and nothing else.
+
+    intake → plan ⇉ search → read → resolve → compose → verify → deliberate → publish
+               ▲                                 ▲                   │
+               │             search_more         └───── revise ──────┤
+               └─────────────────────────────────────────────────────┘
+
+`search` runs once per open step, in parallel. Without a model, `resolve` goes straight to
+`publish`; so does every node after a failure, with what there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Checkpointer, Send
+
+from scholar import settings as settings_module
+from scholar.agents import jury, planner, publisher, retriever, writer
+from scholar.backends.gateway import Gateway
+from scholar.context import Context, Services, context_for
+from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError
+from scholar.library import Library
+from scholar.settings import Settings, load_presets
+from scholar.state import Branch, Failure, Published, Question, State, Update
+from scholar.values import Outcome
+
+Graph = CompiledStateGraph[State, Services, Question, Published]
+S = TypeVar("S", bound=Mapping[str, Any])
+
+_OUTCOMES: dict[type[Exception], Outcome] = {
+    BudgetSpent: Outcome.BUDGET_SPENT,
+    ModelError: Outcome.MODEL_FAILED,
+    SourceError: Outcome.TOOLS_FAILED,
+    LibraryError: Outcome.TOOLS_FAILED,
+}
+
+
+def build_graph(services: Services | None = None, *, checkpointer: Checkpointer = None) -> Graph:
+    """The compiled graph: `(await graph.ainvoke({"question": "…"}))["answer"]` is an `Answer`.
+
+    Each run uses the `context=Services(…)` it is given, else `services`, else services built from
+    the settings, one set per event loop. `astream` takes LangGraph's own stream modes; `custom`
+    carries the events of `scholar.events`.
+    """
+    graph = StateGraph(State, input_schema=Question, output_schema=Published)
+
+    def add(name: str, agent: Callable[[Any, Context], Awaitable[Update]]) -> None:
+        graph.add_node(name, _node(agent, services))
+
+    add("intake", planner.intake)
+    add("plan", planner.plan)
+    add("search", retriever.search)
+    add("read", retriever.read)
+    add("resolve", retriever.resolve)
+    add("compose", writer.compose)
+    add("verify", publisher.verify)
+    add("deliberate", jury.deliberate)
+    add("publish", publisher.publish)
+
+    graph.add_edge(START, "intake")
+    graph.add_edge("intake", "plan")
+    graph.add_conditional_edges("plan", _each_open_step, ["search", "publish"])
+    graph.add_edge("search", "read")
+    graph.add_conditional_edges("read", _unless_failed("resolve"), ["resolve", "publish"])
+    graph.add_conditional_edges("resolve", _writer_or_end, ["compose", "publish"])
+    graph.add_conditional_edges("compose", _unless_failed("verify"), ["verify", "publish"])
+    graph.add_conditional_edges("verify", _jury_or_end, ["deliberate", "publish"])
+    graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "plan"])
+    graph.add_edge("publish", END)
+    compiled = graph.compile(checkpointer=checkpointer, name="scholar")
+    return compiled.with_config(recursion_limit=_recursion_limit())
+
+
+def build_services(settings: Settings | None = None, **notices: Callable[[str], None]) -> Services:
+    """Services as the settings say; raises SettingsError or LibraryError."""
+    settings = settings or settings_module.load()
+    return Services(settings, Library(settings, **notices), Gateway(settings))
+
+
+_default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, Services] = WeakKeyDictionary()
+
+
+async def _services(given: Services | None) -> Services:
+    if given is not None:
+        return given
+    # Connections belong to their event loop, so each loop has services of its own.
+    loop = asyncio.get_running_loop()
+    if loop not in _default_services:
+        _default_services[loop] = await asyncio.to_thread(build_services)
+    return _default_services[loop]
+
+
+def _node(
+    agent: Callable[[S, Context], Awaitable[Update]], services: Services | None
+) -> Callable[[S, Runtime[Services]], Awaitable[Update]]:
+    """`agent` as a LangGraph node: with its context, its calls booked, its failures named."""
+
+    async def node(state: S, runtime: Runtime[Services]) -> Update:
+        known = await _services(runtime.context or services)
+        context = context_for(state, known, runtime.stream_writer)
+        before = len(context.ledger.calls)
+        try:
+            update = await agent(state, context)
+        except tuple(_OUTCOMES) as error:
+            outcome = next(o for kind, o in _OUTCOMES.items() if isinstance(error, kind))
+            update = {"failure": Failure(outcome, str(error))}
+        return {**update, "calls": list(context.ledger.calls[before:])}
+
+    return node
+
+
+def _each_open_step(state: State) -> list[Send] | Literal["publish"]:
+    steps = [step for step in state.get("steps", []) if step.status == "open"]
+    if "failure" in state or not steps:
+        return "publish"
+    shared = {key: value for key, value in state.items() if key in Branch.__annotations__}
+    return [Send("search", {**shared, "step": step}) for step in steps]
+
+
+def _unless_failed(next_node: str) -> Callable[[State], str]:
+    def route(state: State) -> str:
+        return "publish" if "failure" in state else next_node
+
+    return route
+
+
+def _writer_or_end(state: State) -> Literal["compose", "publish"]:
+    return "compose" if state["to_write"] else "publish"
+
+
+def _jury_or_end(state: State) -> Literal["deliberate", "publish"]:
+    draft = state["draft"]
+    return "deliberate" if draft.sentences or draft.conflicts else "publish"
+
+
+def _verdict(state: State) -> Literal["publish", "compose", "plan"]:
+    if "failure" in state:
+        return "publish"
+    decision = state["decision"]
+    if decision == "revise":
+        return "compose"
+    return "plan" if decision == "search_more" else "publish"
+
+
+def _recursion_limit() -> int:
+    """Steps of the longest run that the presets' bounds allow."""
+    search, write = 4, 3  # nodes of one round of searching, of writing and judging
+    longest = max(
+        search * (p.searches + 1) + write * (p.searches + p.revisions + 1)
+        for p in load_presets().values()
+    )
+    return longest + 4  # intake, publish, and LangGraph's own first and last step

@@ -1,0 +1,229 @@
+"""Bringing papers into the library: from files, folders, bibliographies and arXiv."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from scholar.errors import SourceError
+from scholar.library import Entry, Library
+from scholar.library.passages import cut
+from scholar.readers import SUFFIXES, Document, read
+from scholar.settings import Settings
+from scholar.sources import Record, Skipped, arxiv, bibtex
+from scholar.values import Holding, Paper
+
+Status = Literal["added", "present", "failed"]
+BATCH = 32
+"""Entries written at a time: larger batches were not faster, and fewer are lost by a crash."""
+_RANK: dict[Holding, int] = {"record": 0, "note": 1, "abstract": 2, "full": 3}
+_FOLDER_SUFFIXES = (*SUFFIXES, ".bib")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one source. `detail` says why it failed, or what is missing of it."""
+
+    source: str
+    status: Status
+    paper: Paper | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    source: str
+    entry: Entry
+    detail: str = ""
+
+
+Item = Path | Record | Skipped
+"""One thing to add: a file, a record of a bibliography or of arXiv, or what is wrong with it."""
+
+
+async def expand(
+    sources: Sequence[str], settings: Settings, *, query: str = "", limit: int = 20
+) -> list[Item]:
+    """The single items that `sources` name, with the answers of arXiv to `query`.
+
+    Folders are walked, bibliographies read, and arXiv asked once for all ids. Nothing is raised:
+    what cannot be used is an item that says so.
+    """
+    items: list[Item] = []
+    ids: list[str] = []
+    for source in sources:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            items += _walk(path)
+        elif path.suffix.lower() == ".bib" and path.is_file():
+            items += _bibliography(path)
+        elif not path.exists() and (found := arxiv.parse_id(source)):
+            ids.append("".join(found))
+        else:
+            items.append(path)
+    if ids:
+        items += await _ask(source_of(settings).by_id(ids), " ".join(ids))
+    if query:
+        items += await _ask(source_of(settings).search(query, limit), f"arXiv: {query}")
+    return items
+
+
+async def ingest(
+    library: Library, items: Iterable[Item], settings: Settings
+) -> AsyncIterator[Result]:
+    """Add `items` to the library, yielding what became of each. One bad item stops no other."""
+    waiting: list[_Ready] = []
+    for item in items:
+        outcome = await _prepare(library, item, settings)
+        if isinstance(outcome, Result):
+            yield outcome
+            continue
+        waiting.append(outcome)
+        if len(waiting) >= BATCH:
+            for result in await _store(library, waiting):
+                yield result
+            waiting = []
+    for result in await _store(library, waiting):
+        yield result
+
+
+def source_of(settings: Settings) -> arxiv.ArxivSource:
+    """arXiv as the settings say it is reached."""
+    return arxiv.ArxivSource(settings.arxiv, offline=settings.offline)
+
+
+def _walk(folder: Path) -> list[Item]:
+    items: list[Item] = []
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _FOLDER_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    for path in files:
+        items += _bibliography(path) if path.suffix.lower() == ".bib" else [path]
+    readable = ", ".join(_FOLDER_SUFFIXES)
+    return items or [Skipped(str(folder), f"holds nothing to read; put {readable} files there")]
+
+
+def _bibliography(path: Path) -> list[Item]:
+    try:
+        return list(bibtex.read(path))
+    except SourceError as error:
+        return [Skipped(str(path), str(error))]
+
+
+async def _ask(answers: object, what: str) -> list[Item]:
+    try:
+        return list(await answers)  # type: ignore[misc]
+    except SourceError as error:
+        return [Skipped(what, str(error))]
+
+
+async def _prepare(library: Library, item: Item, settings: Settings) -> Result | _Ready:
+    try:
+        if isinstance(item, Skipped):
+            return Result(item.what, "failed", None, item.reason)
+        if isinstance(item, Record):
+            return await _prepare_record(library, item, settings)
+        return await _prepare_file(library, item)
+    except SourceError as error:
+        return Result(_label(item), "failed", None, str(error))
+
+
+async def _prepare_file(library: Library, path: Path) -> Result | _Ready:
+    key = await asyncio.to_thread(_content_key, path)
+    if known := await library.find(key):
+        return Result(str(path), "present", known)
+    document = await asyncio.to_thread(read, path)
+    paper = _paper_of(document, path, key)
+    return await _unless_present(library, paper, document, str(path), key)
+
+
+async def _prepare_record(library: Library, record: Record, settings: Settings) -> Result | _Ready:
+    paper = record.paper
+    known = await library.find(paper.id)
+    if known and known.holds == "full":
+        return Result(paper.id, "present", known)
+    document, detail = await _text_of(record, settings)
+    holds = document.holds
+    return await _unless_present(
+        library, replace(paper, holds=holds), document, _label(record), detail=detail
+    )
+
+
+async def _text_of(record: Record, settings: Settings) -> tuple[Document, str]:
+    """The fullest text of a record that is to be had, and what stood in the way of a fuller one."""
+    detail = ""
+    try:
+        if record.files:
+            return await asyncio.to_thread(read, record.files[0]), ""
+        if record.paper.id.startswith("arxiv:") and record.paper.source.startswith("http"):
+            file = await source_of(settings).fetch_pdf(record.paper, settings.home / "files")
+            return await asyncio.to_thread(read, file), ""
+    except SourceError as error:
+        detail = f"full text not to be had: {error}"
+    if record.abstract:
+        return Document(text=record.abstract, holds="abstract"), detail
+    return Document(text="", holds="record"), detail or "no text: neither abstract nor file"
+
+
+async def _unless_present(
+    library: Library, paper: Paper, document: Document, source: str, *keys: str, detail: str = ""
+) -> Result | _Ready:
+    known = await library.find(paper.id)
+    if known and _RANK[known.holds] >= _RANK[paper.holds]:
+        return Result(source, "present", known)
+    entry = Entry(paper, document.text, cut(paper.id, document), keys)
+    return _Ready(source, entry, detail or "; ".join(document.problems))
+
+
+async def _store(library: Library, waiting: Sequence[_Ready]) -> list[Result]:
+    # Two sources of one batch may be the same paper; the first stands for both.
+    first: dict[str, _Ready] = {}
+    results = []
+    for ready in waiting:
+        paper = ready.entry.paper
+        if first.setdefault(paper.id, ready) is ready:
+            results.append(Result(ready.source, "added", paper, ready.detail))
+        else:
+            results.append(Result(ready.source, "present", paper))
+    if first:
+        await library.add([ready.entry for ready in first.values()])
+    return results
+
+
+def _paper_of(document: Document, path: Path, key: str) -> Paper:
+    arxiv_id = document.identifiers.get("arxiv")
+    # Somebody's note on a paper is a source of its own, and never stands in for the paper.
+    id = f"arxiv:{arxiv_id}" if arxiv_id and document.holds == "full" else f"file:{key[7:23]}"
+    return Paper(
+        id=id,
+        title=document.title or path.stem,
+        authors=document.authors,
+        year=document.year,
+        venue=document.venue,
+        identifiers=document.identifiers,
+        version=document.version,
+        holds=document.holds,
+        source=str(path),
+    )
+
+
+def _content_key(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""  # the reader says what is wrong with the file
+
+
+def _label(item: Item) -> str:
+    if isinstance(item, Record):
+        return item.paper.id
+    return item.what if isinstance(item, Skipped) else str(item)

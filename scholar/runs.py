@@ -1,0 +1,131 @@
+"""A run's life: start it, watch it, end it early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from scholar import settings as settings_module
+from scholar.agents import publisher
+from scholar.context import Services, context_for
+from scholar.errors import UsageError
+from scholar.events import Called, Event, Finished
+from scholar.graph import Graph, build_graph, build_services
+from scholar.library.ingest import Result, expand, ingest
+from scholar.settings import Settings
+from scholar.state import Failure, Question, State
+from scholar.values import Answer, Call, Outcome
+
+
+@dataclass
+class Run:
+    """One question on its way. Iterating over `events` drives it; the last one is `Finished`."""
+
+    graph: Graph
+    services: Services
+    question: Question
+    state: State = field(default_factory=State)
+    calls: list[Call] = field(default_factory=list)
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What happens, as it happens. Closing the generator cancels what is under way.
+
+        Raises UsageError where the question cannot be asked.
+        """
+        # The embedder loads while the planner's call is out.
+        warming = asyncio.create_task(self.services.library.warm())
+        parts: Any = self.graph.astream(
+            self.question, context=self.services, stream_mode=["custom", "values"]
+        )
+        try:
+            async with aclosing(parts):
+                async for mode, data in parts:
+                    if mode == "values":
+                        self.state = data
+                        continue
+                    if isinstance(data, Called):
+                        self.calls.append(data.call)
+                    yield data
+            yield Finished(self.state["answer"])
+        finally:
+            await asyncio.gather(warming, return_exceptions=True)
+
+    async def cancelled(self) -> Answer:
+        """What a run that was cut short had found: its answer, with the outcome `cancelled`."""
+        state: State = {
+            "question": self.question["question"],
+            "run_id": self.services.new_id(),
+            "started": self.services.clock(),
+            **self.state,  # type: ignore[misc]
+            "calls": self.calls,
+            "failure": Failure(Outcome.CANCELLED, "Cancelled; ask again to start over."),
+        }
+        context = context_for(state, self.services, lambda _: None)
+        return (await publisher.publish(state, context))["answer"]
+
+
+class Scholar:
+    """The assistant from Python: one library, one set of models, any number of questions.
+
+    Without arguments everything comes from the settings. Use it as an async context manager, or
+    call `aclose` when done. Raises SettingsError or LibraryError on opening.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        services: Services | None = None,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if services is None:
+            services = build_services(settings or settings_module.load(), on_notice=on_notice)
+        self.services = services
+        self.graph = build_graph(self.services)
+
+    async def add(self, *sources: str) -> list[Result]:
+        """Add files, folders, bibliographies or arXiv ids; one result each, nothing raised."""
+        settings = self.services.settings
+        items = await expand(sources, settings)
+        return [result async for result in ingest(self.services.library, items, settings)]
+
+    async def ask(
+        self, question: str, *, preset: str | None = None, k: int | None = None
+    ) -> Answer:
+        """Answer `question` from the library. `k` is the passages read per step of the plan.
+
+        A run that fails is an answer too: look at its `outcome` and `notes`. Raises UsageError
+        where the question or the preset cannot be used.
+        """
+        answer: Answer | None = None
+        async with aclosing(self.start(question, preset=preset, k=k).events()) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    answer = event.answer
+        assert answer is not None  # a run ends in Finished or raises
+        return answer
+
+    def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
+        """A run that has not begun; iterate over its `events` to drive it."""
+        if k is not None and k < 1:
+            raise UsageError(f"k is the passages to read per step and may not be {k}; give 1 or more.")
+        asked = Question(question=question, preset=preset or self.services.settings.preset)
+        self.services.settings.preset_named(asked["preset"])
+        if k is not None:
+            asked["k"] = k
+        return Run(self.graph, self.services, asked)
+
+    async def aclose(self) -> None:
+        """Let go of connections and files."""
+        await self.services.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
