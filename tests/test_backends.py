@@ -6,6 +6,8 @@ import asyncio
 import doctest
 import email.utils
 import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -552,6 +554,11 @@ async def test_offline_lets_a_model_on_this_machine_be_opened() -> None:
 )
 def test_loopback_is_told_from_elsewhere(url: str, expected: bool) -> None:
     assert is_loopback(url) is expected
+
+
+def test_the_gateway_loads_without_the_openai_package() -> None:
+    code = "import sys, scholar.backends.gateway; sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # --- schemas

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,12 +76,14 @@ def price_of(name: str) -> Price | None:
     return Price(input=1.0, output=10.0) if name in ("tiny", "fake") else None
 
 
-def ledger(calls: tuple[Call, ...] = (), seconds: float = 0.0, **caps: Any) -> Ledger:
-    return Ledger(Budget(**caps), price_of, calls=calls, elapsed=lambda: seconds)
+def ledger(calls: tuple[Call, ...] = (), elapsed: float = 0.0, **caps: Any) -> Ledger:
+    return Ledger(Budget(**caps), price_of, calls=calls, elapsed=lambda: elapsed)
 
 
-def call(**changes: Any) -> Call:
-    return Call(**{"role": "planner", "model": "fake", "dollars": 0.5, "seconds": 1.0} | changes)
+def call(
+    tokens: tuple[int, int] = (10, 20), dollars: float | None = 0.5, model: str = "fake"
+) -> Call:
+    return Call("planner", model, *tokens, seconds=1.0, dollars=dollars)
 
 
 def faked(*replies: str | Exception, json_schema: bool = True, **caps: Any) -> Desk:
@@ -152,10 +155,7 @@ async def test_the_text_is_told_as_it_grows() -> None:
         await desk.ask()
     assert desk.texts[-1] == GOOD
     assert len(desk.texts) == 7
-    assert all(
-        later.startswith(earlier)
-        for earlier, later in zip(desk.texts, desk.texts[1:], strict=False)
-    )
+    assert all(later.startswith(earlier) for earlier, later in pairwise(desk.texts))
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ async def test_a_busy_server_is_asked_again_after_the_wait_it_names() -> None:
     async with served(BUSY, BUSY, GOOD) as desk:
         assert (await desk.ask()).city == "Paris"
     came = [request.at for request in SERVER.requests]
-    assert all(b - a >= 0.05 for a, b in zip(came, came[1:], strict=False))
+    assert all(b - a >= 0.05 for a, b in pairwise(came))
     assert came[2] - came[0] < 0.5
     assert desk.failed == [True, True, False]
     retries = [event for event in desk.events if isinstance(event, Retrying)]
@@ -405,18 +405,18 @@ def test_single_roles_do_not_make_all_roles() -> None:
 def test_a_cap_that_is_reached_is_named_with_the_way_to_raise_it(
     caps: dict[str, Any], words: str
 ) -> None:
-    spent = call(input_tokens=10, output_tokens=20)
+    spent = call()
     with pytest.raises(BudgetSpent, match=words):
         ledger((spent,), 9.0, **caps).check()
     ledger((spent,), 8.9, **{name: cap * 1.1 for name, cap in caps.items()}).check()
 
 
 def test_without_caps_nothing_is_refused() -> None:
-    ledger((call(input_tokens=10**9, output_tokens=0, dollars=None),), 1e9).check("unheard-of")
+    ledger((call((10**9, 0), dollars=None),), 1e9).check("unheard-of")
 
 
 def test_an_unknown_price_and_a_cap_in_dollars_do_not_go_together() -> None:
-    unknown = call(model="odd", dollars=None, input_tokens=1, output_tokens=1)
+    unknown = call(model="odd", dollars=None)
     with pytest.raises(SettingsError, match=r'odd is unknown.*add \[prices\."odd"\]'):
         ledger((unknown,), dollars=1.0).check()
     with pytest.raises(SettingsError, match="odd is unknown"):

@@ -241,7 +241,9 @@ def _without_front_headings(drafts: list[_Draft]) -> list[_Draft]:
 
 
 def _is_section(draft: _Draft) -> bool:
-    return is_known(draft.text) or is_numbered(draft.text)
+    # A letter alone is no number here, since titles begin with "A".
+    numbered = is_numbered(draft.text) and not draft.text.startswith("A ")
+    return is_known(draft.text) or numbered
 
 
 def _mended(drafts: list[_Draft], body: float, vocabulary: _Vocabulary) -> list[_Draft]:

@@ -17,7 +17,7 @@ from scholar.readers.document import Document, place
 from scholar.readers.headings import Line, titled
 
 if TYPE_CHECKING:
-    import pypdfium2 as pdfium
+    import pypdfium2 as pdfium  # type: ignore[import-untyped]
 
 _LOCK = threading.Lock()
 """pdfium may not be entered by two threads at once, not even for two files."""
@@ -90,7 +90,7 @@ def _contents(path: Path, data: bytes) -> tuple[list[list[Line]], dict[str, str]
 
 def _opened(path: Path, data: bytes) -> pdfium.PdfDocument:
     import pypdfium2 as pdfium
-    import pypdfium2.raw as raw
+    import pypdfium2.raw as raw  # type: ignore[import-untyped]
 
     try:
         return pdfium.PdfDocument(data)

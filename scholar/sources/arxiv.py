@@ -20,7 +20,7 @@ from scholar.sources.record import Record, Skipped
 from scholar.values import Paper
 
 if TYPE_CHECKING:
-    import arxiv
+    import arxiv  # type: ignore[import-untyped]
     import httpx
     import requests
 
@@ -92,7 +92,7 @@ class ArxivSource:
         return [_record(result) for result in results]
 
     async def fetch_pdf(self, paper: Paper, folder: Path) -> Path:
-        """The PDF of `paper`, stored in `folder`; one that is there already is not fetched again."""
+        """The PDF of `paper` in `folder`; one that is there already is not fetched again."""
         self._check_online()
         name = paper.identifiers.get("arxiv", "")
         if not name:
@@ -137,21 +137,22 @@ class ArxivSource:
         finally:
             client._session.close()
 
-    async def _download(self, address: str) -> bytes:
-        for attempt in range(_RETRIES + 1):
-            async with self._turn:
-                await self._wait()
-                try:
-                    answer = await _pdf(address, self._timeout)
-                finally:
-                    self._free_at = time.monotonic() + self._settings.delay
-                if isinstance(answer, bytes):
-                    return answer
-                pause = answer.retry_after
-                if answer.status not in _BUSY or pause > _LONGEST_WAIT or attempt == _RETRIES:
-                    break
-                self._free_at = max(self._free_at, time.monotonic() + pause)
-        raise _refused(answer.status, address)
+    async def _download(self, address: str, retries: int = _RETRIES) -> bytes:
+        answer = await self._attempt(address)
+        if isinstance(answer, bytes):
+            return answer
+        if not retries or answer.status not in _BUSY or answer.retry_after > _LONGEST_WAIT:
+            raise _refused(answer.status, address)
+        self._free_at = max(self._free_at, time.monotonic() + answer.retry_after)
+        return await self._download(address, retries - 1)
+
+    async def _attempt(self, address: str) -> bytes | _Refusal:
+        async with self._turn:
+            await self._wait()
+            try:
+                return await _pdf(address, self._timeout)
+            finally:
+                self._free_at = time.monotonic() + self._settings.delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +163,11 @@ class _Refusal:
     retry_after: float
 
 
-async def _pdf(address: str, timeout: float) -> bytes | _Refusal:
+async def _pdf(address: str, silence: float) -> bytes | _Refusal:
     import httpx
 
     headers = {"User-Agent": _AGENT}
-    options: dict[str, Any] = {"follow_redirects": True, "timeout": timeout, "headers": headers}
+    options: dict[str, Any] = {"follow_redirects": True, "timeout": silence, "headers": headers}
     try:
         async with (
             httpx.AsyncClient(**options) as client,

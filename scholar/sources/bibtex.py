@@ -112,11 +112,11 @@ def _encodings(data: bytes) -> tuple[str, ...]:
 
 
 def _split(text: str) -> list[Block]:
-    import bibtexparser
+    from bibtexparser.entrypoint import parse_string
 
     # The library logs what it could not parse; here that is returned as Skipped.
     logging.getLogger("bibtexparser").addHandler(logging.NullHandler())
-    return bibtexparser.parse_string(text, parse_stack=[]).blocks
+    return parse_string(text, parse_stack=[]).blocks
 
 
 def _items(blocks: list[Block]) -> Iterator[_Fields | Skipped]:

@@ -1,0 +1,161 @@
+"""The commands, their arguments and their help. What they do is in the other modules here, which
+load only when a command runs, so that help appears at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="scholar",
+    help="Ask a question of papers. Every sentence of the answer stands on a verbatim quote.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+papers = typer.Typer(help="List, show, remove and export the papers of the library.")
+library = typer.Typer(help="Look after the library.")
+app.add_typer(papers, name="papers", no_args_is_help=True)
+app.add_typer(library, name="library", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE…",
+        help="PDF, Markdown or text files, folders, .bib files, arXiv ids or addresses.",
+        show_default=False,
+    ),
+]
+Ids = Annotated[
+    list[str], typer.Argument(metavar="ID…", help="Paper ids, or unique beginnings of them.")
+]
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="SOURCE", help="Add this source first. May be repeated."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="fast or standard.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="openai:NAME or openai:NAME@URL, for every role.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", min=1, help="Passages to read per step.")] = None,
+    json: Json = False,
+) -> None:
+    """Answer a question from the library, or, without a model, show the quotes that bear on it."""
+    from scholar.cli import asking, common
+
+    common.run(asking.ask(question, sources or [], preset, model, k, json))
+
+
+@app.command()
+def add(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE…",
+            help="PDF, Markdown or text files, folders, .bib files, arXiv ids or addresses.",
+            show_default=False,
+        ),
+    ] = None,
+    arxiv: Annotated[
+        str | None, typer.Option(metavar="QUERY", help="Add what arXiv finds for this query.")
+    ] = None,
+    most: Annotated[int, typer.Option("--max", min=1, help="Most papers from arXiv.")] = 20,
+    json: Json = False,
+) -> None:
+    """Put papers into the library. What is there already is left alone."""
+    from scholar.cli import adding, common
+
+    common.run(adding.add(sources or [], arxiv or "", most, json))
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Passages to show.")] = 10,
+    json: Json = False,
+) -> None:
+    """Find the passages of the library that fit a query best."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.search(query, k, json))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check what is installed and set, which models answer, and what to do about the rest."""
+    from scholar.cli import checkup, common
+
+    common.run(checkup.doctor(json))
+
+
+@papers.command("list")
+def papers_list(json: Json = False) -> None:
+    """All papers, by title."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.list_papers(json))
+
+
+@papers.command("show")
+def papers_show(
+    paper: Annotated[str, typer.Argument(metavar="ID", help="A paper id, or its beginning.")],
+    json: Json = False,
+) -> None:
+    """One paper with its passages."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.show_paper(paper, json))
+
+
+@papers.command("remove")
+def papers_remove(ids: Ids) -> None:
+    """Forget papers; their files are left alone."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.remove_papers(ids))
+
+
+@papers.command("export")
+def papers_export(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID…]", help="Which; without, all.")
+    ] = None,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="As BibTeX, the only format yet.")] = True,
+) -> None:
+    """Print the papers as a bibliography."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.export_papers(ids or []))
+
+
+@library.command("rebuild")
+def library_rebuild() -> None:
+    """Derive all indexes anew, with the embedder that the settings choose now."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.rebuild())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from scholar import __version__
+
+        typer.echo(f"scholar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,90 @@
+"""`scholar add`, and the adding that `ask --with` does first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from scholar import report, settings
+from scholar.cli.common import err, notice, out, print_json
+from scholar.errors import SourceError, UsageError
+from scholar.library import Library
+from scholar.library.ingest import Result, expand, ingest
+from scholar.settings import Settings
+
+
+async def add(sources: list[str], query: str, most: int, json: bool) -> int:
+    """Add `sources` and what arXiv finds for `query`, and say what became of each."""
+    if not sources and not query:
+        raise UsageError('Nothing to add; name files, folders or arXiv ids, or use --arxiv "…".')
+    known = settings.load()
+    library = Library(known, on_notice=notice)
+    try:
+        results = await add_all(library, known, sources, query=query, most=most)
+    finally:
+        library.close()
+    if json:
+        print_json([_to_json(result) for result in results])
+    else:
+        for result in results:
+            out.print(_line(result), soft_wrap=True)
+        out.print(summary(results))
+    return exit_code(results)
+
+
+async def add_all(
+    library: Library,
+    known: Settings,
+    sources: list[str],
+    *,
+    query: str = "",
+    most: int = 20,
+) -> list[Result]:
+    """Add everything under a progress bar; one result per single source."""
+    bar = Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[name]}"),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("looking", total=None, name="")
+        items = await expand(sources, known, query=query, limit=most)
+        bar.update(task, description="adding", total=len(items))
+        results: list[Result] = []
+        async for result in ingest(library, items, known):
+            results.append(result)
+            bar.update(task, advance=1, name=report.plain(result.source)[-40:])
+    return results
+
+
+def exit_code(results: list[Result]) -> int:
+    """0 where anything is in the library now, else the code of a source that failed."""
+    failed = [result for result in results if result.status == "failed"]
+    return SourceError.exit_code if failed and len(failed) == len(results) else 0
+
+
+def _line(result: Result) -> str:
+    words = {"added": "added        ", "present": "already there", "failed": "failed       "}
+    head = words[result.status]
+    if result.status == "failed" or result.paper is None:
+        return report.plain(f"{head}  {result.source}: {result.detail}")
+    detail = f" [{result.detail}]" if result.detail else ""
+    return report.plain(f"{head}  {report.reference(result.paper)}{detail}")
+
+
+def summary(results: list[Result]) -> str:
+    """How many were added, already there, and failed."""
+    counts = Counter(result.status for result in results)
+    words = {"added": "added", "present": "already there", "failed": "failed"}
+    return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])
+
+
+def _to_json(result: Result) -> dict[str, object]:
+    paper = report.paper_to_json(result.paper) if result.paper else None
+    return {**asdict(result), "paper": paper}

@@ -1,0 +1,80 @@
+"""`scholar ask`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from scholar import report, settings
+from scholar.cli.adding import add_all, exit_code, summary
+from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
+from scholar.cli.progress import Progress
+from scholar.errors import BudgetSpent, ModelError, SourceError, UsageError
+from scholar.events import Finished
+from scholar.library.ingest import Result
+from scholar.runs import Run, Scholar
+from scholar.values import Answer, Outcome
+
+EXIT_CODES = {
+    Outcome.ANSWERED: 0,
+    Outcome.EVIDENCE: 0,
+    Outcome.PARTIAL: 0,
+    Outcome.CONFLICTING: 0,
+    Outcome.NO_EVIDENCE: 3,
+    Outcome.MODEL_FAILED: ModelError.exit_code,
+    Outcome.TOOLS_FAILED: SourceError.exit_code,
+    Outcome.BUDGET_SPENT: BudgetSpent.exit_code,
+    Outcome.CANCELLED: CANCELLED,
+}
+
+
+async def ask(
+    question: str,
+    sources: list[str],
+    preset: str | None,
+    model: str | None,
+    k: int | None,
+    json: bool,
+) -> int:
+    """Ask, show what happens on standard error, and print the answer."""
+    known = settings.load(model=model, preset=preset)
+    async with Scholar(known, on_notice=notice) as scholar:
+        run = scholar.start(question, k=k)
+        if sources:
+            _report_added(await add_all(scholar.services.library, known, sources))
+        answer = await _drive(run)
+    if json:
+        print_json(report.to_json(answer))
+    else:
+        err.print()
+        report.show(answer, out)
+    if answer.outcome in (Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.BUDGET_SPENT):
+        complain(answer.notes[0])
+    return EXIT_CODES[answer.outcome]
+
+
+async def _drive(run: Run) -> Answer:
+    answer: Answer | None = None
+    try:
+        with Progress(err) as progress:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    progress.show(event)
+                    if isinstance(event, Finished):
+                        answer = event.answer
+    except asyncio.CancelledError:
+        # Ctrl-C: what was found is kept and shown, and the exit code says that it was cut short.
+        answer = await run.cancelled()
+    assert answer is not None  # a run ends in Finished, raises or is cancelled
+    return answer
+
+
+def _report_added(results: list[Result]) -> None:
+    failed = [result for result in results if result.status == "failed"]
+    for result in failed:
+        complain(f"{result.source} was not added: {result.detail}")
+    if code := exit_code(results):
+        kind = SourceError if code == SourceError.exit_code else UsageError
+        raise kind("No source could be added, so nothing was asked; mend or leave out --with.")
+    if any(result.status == "added" for result in results):
+        err.print(f"  library  {summary(results)}", style="dim")

@@ -1,0 +1,108 @@
+"""What a run is doing, line by line on standard error; the growing draft on a terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.spinner import Spinner
+from rich.text import Text
+
+from scholar import events, report
+from scholar.events import Event
+
+DRAFT_LINES = 8
+"""Lines of the growing draft that stay in view."""
+NAME_WIDTH = 9
+TIME_WIDTH = 9
+
+
+class Progress:
+    """Shows events on `console` as they come. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._live = Live(console=console, transient=True, refresh_per_second=12)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        self._doing("starting")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case events.Planned(steps) if len(steps) > 1:
+                self._line("plan", f"{len(steps)} steps")
+                for n, step in enumerate(steps, start=1):
+                    self._line("", f"{n}. {step.question}", timed=False)
+                self._doing("searching")
+            case events.Searched(step, passages, titles, total):
+                found = f"{passages} passages of {len(titles)} of {total} papers"
+                self._line("search", f"{found}: {step.query}")
+                self._doing("reading")
+            case events.Read(quotes, papers, dropped):
+                self._line("read", _read(len(quotes), papers, dropped))
+                for quote in quotes[:3]:
+                    self._line("", f"“{' '.join(quote.split())}”", timed=False, one_line=True)
+                self._doing("writing")
+            case events.Drafting(text):
+                self._doing("writing", text)
+            case events.Drafted(draft, revision, dropped):
+                self._line("write", _written(len(draft.sentences), revision, dropped))
+                self._doing("the jury is reading")
+            case events.Voted(verdict):
+                self._line("jury", report.vote(verdict))
+            case events.Retrying(role, reason, wait):
+                self._line("retry", f"{role}: {reason} Again in {wait:.0f} s.")
+            case _:
+                pass
+
+    def _line(self, name: str, text: str, *, timed: bool = True, one_line: bool = False) -> None:
+        seconds = f"{time.monotonic() - self._began:.1f} s" if timed else ""
+        width = self._console.width - NAME_WIDTH - TIME_WIDTH - 2
+        body = Text(report.plain(text))
+        if one_line or self._console.is_terminal:
+            body.truncate(width, overflow="ellipsis")
+        body.pad_right(max(0, width - body.cell_len))
+        line = Text.assemble("  ", (f"{name:<{NAME_WIDTH}}", "bold"), body, f"{seconds:>{TIME_WIDTH}}")
+        line.rstrip()
+        self._console.print(line, style="dim", soft_wrap=True)
+
+    def _doing(self, what: str, draft: str = "") -> None:
+        if not self._console.is_terminal:
+            return
+        parts: list[RenderableType] = [Spinner("dots", Text(f" {what}", style="dim"))]
+        if draft:
+            lines = Text(report.plain(draft)).wrap(self._console, self._console.width - 4)
+            tail = Text("\n").join(lines[-DRAFT_LINES:])
+            tail.stylize("dim italic")
+            parts.append(Padding(tail, (0, 2)))
+            parts.append(Text("  (a draft; its quotes are not checked yet)", style="dim"))
+        self._live.update(Group(*parts))
+
+
+def _read(quotes: int, papers: int, dropped: int) -> str:
+    text = f"{quotes} quote{'s' if quotes != 1 else ''} from {papers} paper{'s' if papers != 1 else ''}"
+    return f"{text}; {dropped} dropped, not in the text" if dropped else text
+
+
+def _written(sentences: int, revision: int, dropped: int) -> str:
+    text = f"{sentences} sentence{'s' if sentences != 1 else ''}"
+    if revision:
+        text += f", revision {revision}"
+    return f"{text}; {dropped} dropped, no valid quote" if dropped else text

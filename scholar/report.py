@@ -1,0 +1,215 @@
+"""An answer as its readers see it: in a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from scholar.values import (
+    Answer,
+    Citation,
+    CitedConflict,
+    CitedSentence,
+    Outcome,
+    Paper,
+    Usage,
+    Verdict,
+)
+
+SET_A_MODEL = (
+    "These are quotes. For a written answer set a model: "
+    "scholar ask … --model openai:gpt-5-mini (or SCHOLAR_MODEL)."
+)
+_VOTES = {
+    "accept": "accepts",
+    "revise": "wants a revision",
+    "search_more": "wants more evidence",
+    "abstain": "would not answer",
+}
+
+
+def to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as plain data, as `scholar/answer.schema.json` describes it."""
+    return {
+        "run_id": answer.run_id,
+        "question": answer.question,
+        "outcome": answer.outcome.value,
+        "sentences": [asdict(sentence) for sentence in answer.sentences],
+        "conflicts": [asdict(conflict) for conflict in answer.conflicts],
+        "bibliography": [paper_to_json(paper) for paper in answer.bibliography],
+        "coverage": asdict(answer.coverage),
+        "verdicts": [
+            {"juror": v.juror, "action": v.action, "reasons": list(v.reasons), "failed": v.failed}
+            for v in answer.verdicts
+        ],
+        "usage": asdict(answer.usage),
+        "notes": list(answer.notes),
+    }
+
+
+def paper_to_json(paper: Paper) -> dict[str, Any]:
+    """A paper as plain data, with `paper_id` for its id."""
+    fields = asdict(paper)
+    return {"paper_id": fields.pop("id"), **fields}
+
+
+def show(answer: Answer, console: Console) -> None:
+    """Print the answer for a person, at the width of `console`."""
+    for block in _blocks(answer):
+        console.print(block)
+        console.print()
+
+
+def reference(paper: Paper) -> str:
+    """A paper in one line: authors, year, title, where it is found, and what of it is held."""
+    who = authors(paper)
+    when = str(paper.year) if paper.year else ""
+    head = " ".join(part for part in (who, when) if part)
+    where = identifier(paper)
+    held = {"note": "note", "abstract": "abstract only", "record": "record only"}.get(paper.holds)
+    tail = " ".join(part for part in (where, f"({held})" if held else "") if part)
+    retracted = "RETRACTED. " if paper.retracted else ""
+    title = paper.title.rstrip(".")
+    return plain(f"{retracted}{head}{', ' if head else ''}{title}.{' ' if tail else ''}{tail}")
+
+
+def authors(paper: Paper) -> str:
+    """The authors as a text names them: one, two, or the first *et al.*"""
+    last = [name.split()[-1] for name in paper.authors if name.split()]
+    if len(last) > 2 or "others" in last[1:]:
+        return f"{last[0]} et al."
+    return " and ".join(last)
+
+
+def identifier(paper: Paper) -> str:
+    """The public name of a paper: `arXiv:…`, `doi:…`, or nothing for a mere file."""
+    if arxiv := paper.identifiers.get("arxiv"):
+        return f"arXiv:{arxiv}{paper.version}"
+    doi = paper.identifiers.get("doi")
+    return f"doi:{doi}" if doi else ""
+
+
+def vote(verdict: Verdict) -> str:
+    """One juror's vote in words."""
+    if verdict.failed:
+        return f"{verdict.juror} abstains: {'; '.join(verdict.reasons)}"
+    return f"{verdict.juror} {_VOTES[verdict.action]}"
+
+
+def plain(text: str) -> str:
+    """Text from outside, without characters that could steer a terminal."""
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf"))
+
+
+def cost(usage: Usage) -> str:
+    """What a run took, in one line; an unknown price is called unknown."""
+    if not usage.calls:
+        return f"no model calls, {usage.seconds:.1f} s"
+    tokens = f"{'about ' if usage.estimated else ''}{usage.input_tokens + usage.output_tokens:,}"
+    dollars = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"
+    calls = f"{usage.calls} call{'s' if usage.calls > 1 else ''}"
+    return f"{calls}, {tokens} tokens, {dollars}, {usage.seconds:.1f} s"
+
+
+def _blocks(answer: Answer) -> Iterator[RenderableType]:
+    numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
+    quotes_only = all(s.text == s.citations[0].quote for s in answer.sentences)
+    if answer.sentences and not quotes_only:
+        yield _prose(answer.sentences, numbers)
+    for conflict in answer.conflicts:
+        yield _conflict(conflict, numbers)
+    if answer.outcome is Outcome.NO_EVIDENCE:
+        yield _nothing_found(answer)
+    if answer.bibliography:
+        yield Group(*_bibliography(answer, numbers))
+    if answer.notes:
+        yield Group(*(Text(f"Note: {plain(note)}") for note in answer.notes))
+    if dissent := [v for v in answer.verdicts if v.failed or v.action != "accept"]:
+        yield Group(*map(_dissent, dissent))
+    yield _footer(answer)
+
+
+def _prose(sentences: Sequence[CitedSentence], numbers: dict[str, int]) -> Text:
+    prose = Text()
+    for n, sentence in enumerate(sentences):
+        prose.append(" " if n else "")
+        prose.append_text(_cited(sentence, numbers))
+    return prose
+
+
+def _cited(sentence: CitedSentence, numbers: dict[str, int]) -> Text:
+    """The sentence with the numbers of its papers before its full stop."""
+    cited = sorted({numbers[citation.paper_id] for citation in sentence.citations})
+    marks = f" [{', '.join(map(str, cited))}]"
+    text = plain(sentence.text)
+    stop = text[-1] if text.endswith((".", "!", "?")) else "."
+    return Text.assemble(text.removesuffix(stop), (marks, "cyan"), stop)
+
+
+def _conflict(conflict: CitedConflict, numbers: dict[str, int]) -> Group:
+    about = plain(conflict.about).rstrip(".")
+    sides = [Padding(_cited(side, numbers), (0, 0, 0, 2)) for side in conflict.sides]
+    return Group(Text(f"The sources disagree: {about}.", style="bold"), *sides)
+
+
+def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
+    for paper in answer.bibliography:
+        yield _hanging(f"{numbers[paper.id]:2d}  ", Text(reference(paper)), style="bold")
+        for citation in _citations_of(answer, paper.id):
+            place = f"p. {citation.page}  " if citation.page else ""
+            quote = " ".join(plain(citation.quote).split())
+            yield _hanging(f"      {place}", Text(f"“{quote}”"))
+
+
+def _citations_of(answer: Answer, paper_id: str) -> list[Citation]:
+    sides = [side for conflict in answer.conflicts for side in conflict.sides]
+    cited = [c for sentence in (*answer.sentences, *sides) for c in sentence.citations]
+    return [c for c in dict.fromkeys(cited) if c.paper_id == paper_id]
+
+
+def _hanging(head: str, body: Text, style: str = "") -> RenderableType:
+    """`body` indented by the width of `head`, which stands before its first line."""
+    grid = Table.grid(padding=0)
+    grid.add_column(width=len(head), no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text(head, style="cyan"), Text.assemble((body.plain, style)))
+    return grid
+
+
+def _nothing_found(answer: Answer) -> Group:
+    coverage = answer.coverage
+    lines = [Text("The library does not answer this.", style="bold")]
+    for query in coverage.searches:
+        lines.append(Text(f"  searched for: {plain(query)}"))
+    if coverage.found:
+        near = f"{coverage.found} paper{'s' if coverage.found != 1 else ''}"
+        lines.append(Text(f"  came near: {near}, none with a sentence that answers it."))
+    lines.append(
+        Text("Add papers on it, for instance: scholar add --arxiv \"…\" --max 20, and ask again.")
+    )
+    return Group(*lines)
+
+
+def _dissent(verdict: Verdict) -> Text:
+    reasons = "" if verdict.failed else "; ".join(verdict.reasons)
+    return Text(plain(f"Juror {vote(verdict)}{': ' if reasons else ''}{reasons}"), style="yellow")
+
+
+def _footer(answer: Answer) -> Group:
+    coverage = answer.coverage
+    parts = [f"{coverage.read} of {coverage.found} papers found are quoted"]
+    counted = [verdict for verdict in answer.verdicts if not verdict.failed]
+    if counted:
+        accepting = sum(verdict.action == "accept" for verdict in counted)
+        parts.append(f"{accepting} of {len(answer.verdicts)} jurors accept")
+    lines = [Text(" · ".join(parts), style="dim"), Text(cost(answer.usage), style="dim")]
+    if answer.outcome is Outcome.EVIDENCE:
+        lines.append(Text(SET_A_MODEL))
+    return Group(*lines)
