@@ -67,7 +67,8 @@ def decide(verdicts: Sequence[Verdict], *, revise: bool, search: bool) -> Action
     faulty = any(v.juror == "support" and v.action == "revise" for v in readable)
     most = max(votes.values())
     action = next(action for action in _CAREFUL if votes[action] == most)
-    if action == "search_more" and search and any(v.query.strip() for v in readable):
+    wanted = any(v.action == "search_more" and v.query.strip() for v in readable)
+    if action == "search_more" and search and wanted:
         return "search_more"
     if (action == "revise" or faulty) and revise:
         return "revise"

@@ -52,9 +52,13 @@ async def plan(state: State, context: Context) -> Update:
     """Split the question into steps to search for.
 
     Without a model, or in a preset that does not plan, the question is the only step. Sent back by
-    the jury for more evidence, the jurors' own queries are the new steps: no further call.
+    the jury for more evidence, the jurors' own queries are the new steps: no further call, and no
+    step where all of them were searched for already.
     """
-    steps = _steps_of_the_jury(state) or await _first_steps(state, context)
+    if state.get("decision") == "search_more":
+        steps = _steps_of_the_jury(state)
+    else:
+        steps = await _first_steps(state, context)
     context.emit(Planned(tuple(steps)))
     return {"steps": [*state.get("steps", []), *steps]}
 
@@ -73,8 +77,6 @@ async def _first_steps(state: State, context: Context) -> list[Step]:
 
 
 def _steps_of_the_jury(state: State) -> list[Step]:
-    if state.get("decision") != "search_more":
-        return []
     known = {query.lower() for query in state.get("searched", [])}
     queries: list[str] = []
     for verdict in state.get("verdicts", []):

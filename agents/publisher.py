@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scholar.context import Context
+from scholar.errors import LibraryError
 from scholar.events import Drafted
-from scholar.state import State, Update
+from scholar.state import Failure, State, Update
 from scholar.values import (
     Answer,
     Citation,
@@ -29,38 +30,39 @@ async def verify(state: State, context: Context) -> Update:
     away; then ids nobody knows; then sentences without evidence; then conflicts with one side.
     """
     evidence = await _in_store(state["evidence"], context)
-    known = {item.id for item in evidence}
     draft = state["draft"]
-    sentences = _kept(draft.sentences, known)
-    conflicts = tuple(
-        Conflict(conflict.about, sides)
-        for conflict in draft.conflicts
-        if len(sides := _kept(conflict.sides, known)) > 1
-    )
-    checked = Draft(sentences, conflicts, draft.missing)
-    dropped = len(draft.sentences) - len(sentences)
+    checked = _checked(draft, evidence)
+    dropped = len(draft.sentences) - len(checked.sentences)
     context.emit(Drafted(checked, state["revision"], dropped))
     return {"draft": checked, "evidence": evidence, "dropped": dropped}
 
 
 async def publish(state: State, context: Context) -> Update:
-    """Put the answer together from whatever the run has reached."""
+    """Put the answer together from whatever the run has reached, every quote checked once more."""
+    try:
+        return {"answer": await _answer(state, context)}
+    except LibraryError as error:
+        # A quote that can no longer be checked is not published.
+        failure = state.get("failure") or Failure(Outcome.TOOLS_FAILED, str(error))
+        unchecked: State = {**state, "evidence": [], "failure": failure}
+        return {"answer": await _answer(unchecked, context)}
+
+
+async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
     outcome = _outcome(state, evidence)
-    draft = state.get("draft", Draft())
+    # A run that was cut short may hold a draft that `verify` has not seen.
+    draft = _checked(state.get("draft", Draft()), evidence)
     if outcome is Outcome.NO_EVIDENCE:
-        sentences, conflicts = (), ()
-    elif draft.sentences or draft.conflicts:
-        sentences, conflicts = draft.sentences, draft.conflicts
-    else:
-        sentences = tuple(Sentence(item.quote, (item.id,)) for item in evidence)
-        conflicts = ()
+        draft = Draft()
+    elif not (draft.sentences or draft.conflicts):
+        draft = Draft(tuple(Sentence(item.quote, (item.id,)) for item in evidence))
     by_id = {item.id: item for item in evidence}
-    cited = _cite(sentences, by_id)
-    cited_conflicts = tuple(CitedConflict(c.about, _cite(c.sides, by_id)) for c in conflicts)
+    cited = _cite(draft.sentences, by_id)
+    cited_conflicts = tuple(CitedConflict(c.about, _cite(c.sides, by_id)) for c in draft.conflicts)
     shown = (*cited, *(side for conflict in cited_conflicts for side in conflict.sides))
     paper_ids = list(dict.fromkeys(c.paper_id for s in shown for c in s.citations))
-    answer = Answer(
+    return Answer(
         run_id=state["run_id"],
         question=state["question"],
         outcome=outcome,
@@ -72,7 +74,6 @@ async def publish(state: State, context: Context) -> Update:
         usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
         notes=_notes(state, outcome),
     )
-    return {"answer": answer}
 
 
 async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evidence]:
@@ -88,23 +89,32 @@ async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evid
     ]
 
 
+def _checked(draft: Draft, evidence: Iterable[Evidence]) -> Draft:
+    known = {item.id for item in evidence}
+    conflicts = tuple(
+        Conflict(conflict.about, sides)
+        for conflict in draft.conflicts
+        if len(sides := _kept(conflict.sides, known)) > 1
+    )
+    return Draft(_kept(draft.sentences, known), conflicts, draft.missing)
+
+
 def _kept(sentences: Iterable[Sentence], known: set[str]) -> tuple[Sentence, ...]:
     cut = (Sentence(s.text, tuple(id for id in s.evidence if id in known)) for s in sentences)
     return tuple(sentence for sentence in cut if sentence.text and sentence.evidence)
 
 
-def _cite(sentences: Iterable[Sentence], evidence: dict[str, Evidence]) -> tuple[CitedSentence, ...]:
+def _cite(
+    sentences: Iterable[Sentence], evidence: dict[str, Evidence]
+) -> tuple[CitedSentence, ...]:
     return tuple(
         CitedSentence(sentence.text, tuple(_citation(evidence[id]) for id in sentence.evidence))
         for sentence in sentences
-        if all(id in evidence for id in sentence.evidence)
     )
 
 
 def _citation(item: Evidence) -> Citation:
-    return Citation(
-        item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page
-    )
+    return Citation(item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page)
 
 
 def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
@@ -150,7 +160,7 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
     if draft and draft.missing:
         notes.append(f"Not answered by what was read: {draft.missing}")
     if outcome is not Outcome.NO_EVIDENCE:
-        open_steps = [s.question for s in state.get("steps", []) if s.status == "unsolved"]
+        open_steps = [s.question for s in state.get("steps", []) if s.status == "unsolved" and s.question != s.query]
         if len(open_steps) < len(state.get("steps", [])):
             notes += [f"No quote was found for: {question}" for question in open_steps]
     return tuple(dict.fromkeys(notes))

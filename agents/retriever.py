@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
@@ -13,23 +14,30 @@ from scholar import prompts
 from scholar.context import Context
 from scholar.errors import ModelError
 from scholar.events import Read, Searched
+from scholar.library import Extract
 from scholar.quotes import locate_sentence
 from scholar.state import Branch, State, Update
 from scholar.values import Evidence, Help, Hit, Passage, Step
 
 MAX_QUOTES = 12
-"""Quotes one reading call may return: drafts used fewer than ten, and weak models ramble."""
+"""Quotes one reading call may return: one for each sentence of a draft, and some to spare."""
 WINDOW_SHARE = 0.6
 """Share of the context window that passages may fill; the rest is for the prompt and the reply."""
 CHARACTERS_PER_TOKEN = 3.5
 """Of English prose in common tokenizers there are about 4; 3.5 keeps clear of the limit."""
 EXTRACTS = 8
 """Quotes shown when no model is configured: about one screen."""
-EXTRACTS_PER_PAPER = 3
-EXTRACT_FLOOR = 0.45
-"""Least score of a sentence shown without a model; chosen in docs/benchmarks.md, "Evidence floor"."""
+EXTRACTS_PER_PAPER = 4
+LEXICAL_FLOOR = 0.4
+DENSE_FLOOR = 0.34
+"""Least score of a sentence shown without a model, by BM25 alone and with an embedder. Chosen by
+tests/benchmarks/evidence.py: of twelve questions foreign to the example notes one passes the first
+and none the second; of ten long ones that the notes answer, two and none fail.
+"""
 EXTRACT_SPREAD = 0.6
-"""Sentences below this share of the best one's score are left out."""
+"""Sentences below this share of the best one's score are left out: one screen, not one of chaff."""
+NEAREST = 2
+"""Sentences shown where none reaches the floor, so that a reader sees how close it came."""
 
 
 class _Quote(BaseModel):
@@ -78,9 +86,9 @@ async def read(state: State, context: Context) -> Update:
     fresh = await unread(state, context)
     marked = [*state.get("read", []), *(item.passage.id for item in fresh)]
     if not context.has_models:
-        evidence = await _extract(state, context, fresh)
+        evidence, notes = await _extract(state, context, fresh)
         context.emit(_event(evidence, 0))
-        return {"read": marked, "evidence": evidence}
+        return {"read": marked, "evidence": evidence, "notes": notes}
     if context.preset.read == "combined":
         return {"read": marked, "evidence": state.get("evidence", [])}
     chosen, notes = await _ask_readers(state, context, fresh)
@@ -103,16 +111,14 @@ async def resolve(state: State, context: Context) -> Update:
         "steps": [
             replace(step, status="solved" if step.id in helped else "unsolved")
             for step in state["steps"]
-        ]
+        ],
     }
 
 
 async def unread(state: State, context: Context) -> list[Labelled]:
     """The passages found and not yet read, steps taking turns, as many as the preset reads."""
     seen = set(state.get("read", []))
-    per_step = [
-        [hit for hit in state["hits"] if hit.step == step.id] for step in state["steps"]
-    ]
+    per_step = [[hit for hit in state["hits"] if hit.step == step.id] for step in state["steps"]]
     order = [id for id in _taking_turns(per_step) if id not in seen]
     return await label(context, await context.library.passages(order))
 
@@ -185,11 +191,14 @@ def _overlap(one: Evidence, other: Evidence) -> bool:
 
 
 def _merged(one: Evidence, other: Evidence) -> Evidence:
-    larger = max(one, other, key=lambda item: item.end - item.start)
+    """Both as one quote, from the first character of either to the last."""
+    first, second = sorted((one, other), key=lambda item: item.start)
     order: tuple[Help, ...] = ("answers", "partly", "background")
     return replace(
-        larger,
+        first,
         id=one.id,
+        quote=first.quote + second.quote[first.end - second.start :],
+        end=max(first.end, second.end),
         steps=tuple(dict.fromkeys((*one.steps, *other.steps))),
         helps=min(one.helps, other.helps, key=order.index),
     )
@@ -210,9 +219,7 @@ async def _ask_readers(
     return chosen, [f"A part of the passages could not be read: {error}" for error in errors]
 
 
-async def _ask_reader(
-    state: State, context: Context, window: Sequence[Labelled]
-) -> list[Chosen]:
+async def _ask_reader(state: State, context: Context, window: Sequence[Labelled]) -> list[Chosen]:
     steps = [step for step in state["steps"] if step.status == "open"]
     prompt = prompts.render(
         "reader", question=state["question"], steps=steps, passages=window, most=MAX_QUOTES
@@ -236,33 +243,48 @@ def _only(steps: Sequence[Step]) -> tuple[str, ...]:
 
 async def _extract(
     state: State, context: Context, fresh: Sequence[Labelled]
-) -> list[Evidence]:
+) -> tuple[list[Evidence], list[str]]:
+    """The sentences that match best, or notes on how near the nearest came."""
     passages = [item.passage for item in fresh]
     extracts = await context.library.extract(state["question"], passages, EXTRACTS * 4)
-    evidence: list[Evidence] = []
-    per_paper: dict[str, int] = {}
-    floor = max([EXTRACT_FLOOR, *(e.score * EXTRACT_SPREAD for e in extracts[:1])])
-    for extract in extracts:
-        passage = extract.passage
-        count = per_paper.get(passage.paper_id, 0)
-        if extract.score < floor or count == EXTRACTS_PER_PAPER or len(evidence) == EXTRACTS:
-            continue
-        per_paper[passage.paper_id] = count + 1
-        quote = passage.text[extract.start - passage.start : extract.end - passage.start]
-        evidence.append(
-            Evidence(
-                id=f"e{len(evidence) + 1}",
-                quote=quote,
-                paper_id=passage.paper_id,
-                passage_id=passage.id,
-                start=extract.start,
-                end=extract.end,
-                page=passage.page_at(extract.start),
-                steps=tuple(step.id for step in state["steps"]),
-                score=extract.score,
-            )
+    embedder = (await context.library.stats()).embedder
+    floor = LEXICAL_FLOOR if embedder == "none" else DENSE_FLOOR
+    if not extracts or extracts[0].score < floor:
+        titles = {item.passage.paper_id: item.title for item in fresh}
+        return [], [
+            f"Nearest, but not near enough: “{extract.text}” ({titles[extract.passage.paper_id]})"
+            for extract in extracts[:NEAREST]
+            if extract.score > 0
+        ]
+    best = extracts[0].score
+    worthy = [extract for extract in extracts if extract.score >= max(floor, best * EXTRACT_SPREAD)]
+    steps = tuple(step.id for step in state["steps"])
+    evidence = [
+        Evidence(
+            id=f"e{n}",
+            quote=extract.text,
+            paper_id=extract.passage.paper_id,
+            passage_id=extract.passage.id,
+            start=extract.start,
+            end=extract.end,
+            page=extract.passage.page_at(extract.start),
+            steps=steps,
+            score=extract.score,
         )
-    return evidence
+        for n, extract in enumerate(_spread(worthy), start=1)
+    ]
+    return evidence, []
+
+
+def _spread(extracts: Sequence[Extract]) -> list[Extract]:
+    """The first EXTRACTS of `extracts`, at most EXTRACTS_PER_PAPER of one paper."""
+    per_paper: Counter[str] = Counter()
+    kept = []
+    for extract in extracts:
+        per_paper[extract.passage.paper_id] += 1
+        if per_paper[extract.passage.paper_id] <= EXTRACTS_PER_PAPER:
+            kept.append(extract)
+    return kept[:EXTRACTS]
 
 
 def _windows(items: Sequence[Labelled], tokens: int) -> Iterator[list[Labelled]]:

@@ -1,10 +1,10 @@
 """A research assistant whose every sentence stands on a verbatim quote of a stored paper.
 
-    from scholar import Scholar
+from scholar import Scholar
 
-    async with Scholar() as scholar:
-        await scholar.add("papers/")
-        answer = await scholar.ask("How does HippoRAG 2 rank passages?")
+async with Scholar() as scholar:
+    await scholar.add("papers/")
+    answer = await scholar.ask("How does HippoRAG 2 rank passages?")
 """
 
 from __future__ import annotations

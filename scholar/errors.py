@@ -1,16 +1,16 @@
 """Every error a user can meet. Each message is one sentence or two and ends in what to do.
 
-    ScholarError                exit code
-    ├── UsageError              2   the command or its arguments are off
-    │   └── SettingsError           a setting is unknown or unusable
-    ├── SourceError             5   a file or service could not be read
-    ├── LibraryError            5   the library itself cannot be used
-    ├── ModelError              4   a model gave no usable reply
-    │   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
-    │   ├── ModelRejected           the server refuses the request itself (key, name, length)
-    │   ├── ModelRefused            the model or its filter declined to answer
-    │   └── ReplyInvalid            the reply never fitted its schema
-    └── BudgetSpent             6   the run has used what it was allowed
+ScholarError                exit code
+├── UsageError              2   the command or its arguments are off
+│   └── SettingsError           a setting is unknown or unusable
+├── SourceError             5   a file or service could not be read
+├── LibraryError            5   the library itself cannot be used
+├── ModelError              4   a model gave no usable reply
+│   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
+│   ├── ModelRejected           the server refuses the request itself (key, name, length)
+│   ├── ModelRefused            the model or its filter declined to answer
+│   └── ReplyInvalid            the reply never fitted its schema
+└── BudgetSpent             6   the run has used what it was allowed
 """
 
 from __future__ import annotations

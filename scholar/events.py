@@ -1,11 +1,13 @@
 """The typed event stream of a run. Surfaces show these; they never reach into the graph.
 
-Events leave a node through LangGraph's custom stream, in the order in which things happen.
+Events leave a node through LangGraph's custom stream, in the order in which things happen. `type`
+names an event where it is written as JSON.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from scholar.values import Answer, Call, Draft, Step, Verdict
 
@@ -15,6 +17,7 @@ class Planned:
     """The steps that will be searched for."""
 
     steps: tuple[Step, ...]
+    type: Literal["planned"] = "planned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Searched:
     passages: int
     titles: tuple[str, ...]
     library_papers: int
+    type: Literal["searched"] = "searched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Read:
     quotes: tuple[str, ...]
     papers: int
     dropped: int
+    type: Literal["read"] = "read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Drafting:
     """The draft so far, as it is being written. Not yet checked."""
 
     text: str
+    type: Literal["drafting"] = "drafting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Drafted:
     draft: Draft
     revision: int
     dropped: int
+    type: Literal["drafted"] = "drafted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Voted:
     """One juror has voted."""
 
     verdict: Verdict
+    type: Literal["voted"] = "voted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class Called:
     """A model has answered, or failed to."""
 
     call: Call
+    type: Literal["called"] = "called"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ class Retrying:
     role: str
     reason: str
     wait: float
+    type: Literal["retrying"] = "retrying"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class Finished:
     """The run is over."""
 
     answer: Answer
+    type: Literal["finished"] = "finished"
 
 
 Event = Planned | Searched | Read | Drafting | Drafted | Voted | Called | Retrying | Finished

@@ -49,7 +49,8 @@ def build_graph(services: Services | None = None, *, checkpointer: Checkpointer 
     the settings, one set per event loop. `astream` takes LangGraph's own stream modes; `custom`
     carries the events of `scholar.events`.
     """
-    graph = StateGraph(State, input_schema=Question, output_schema=Published)
+    # No context schema: LangGraph's server fills one from JSON, and services are no JSON.
+    graph: Any = StateGraph(State, input_schema=Question, output_schema=Published)
 
     def add(name: str, agent: Callable[[Any, Context], Awaitable[Update]]) -> None:
         graph.add_node(name, _node(agent, services))
@@ -74,8 +75,13 @@ def build_graph(services: Services | None = None, *, checkpointer: Checkpointer 
     graph.add_conditional_edges("verify", _jury_or_end, ["deliberate", "publish"])
     graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "plan"])
     graph.add_edge("publish", END)
-    compiled = graph.compile(checkpointer=checkpointer, name="scholar")
+    compiled: Graph = graph.compile(checkpointer=checkpointer, name="scholar")
     return compiled.with_config(recursion_limit=_recursion_limit())
+
+
+def server_graph() -> Graph:
+    """The graph as LangGraph's own server and Studio load it: they bring the checkpointer."""
+    return build_graph()
 
 
 def build_services(settings: Settings | None = None, **notices: Callable[[str], None]) -> Services:
@@ -136,6 +142,8 @@ def _writer_or_end(state: State) -> Literal["compose", "publish"]:
 
 
 def _jury_or_end(state: State) -> Literal["deliberate", "publish"]:
+    if "failure" in state:
+        return "publish"
     draft = state["draft"]
     return "deliberate" if draft.sentences or draft.conflicts else "publish"
 

@@ -192,7 +192,7 @@ def _nothing_found(answer: Answer) -> Group:
         near = f"{coverage.found} paper{'s' if coverage.found != 1 else ''}"
         lines.append(Text(f"  came near: {near}, none with a sentence that answers it."))
     lines.append(
-        Text("Add papers on it, for instance: scholar add --arxiv \"…\" --max 20, and ask again.")
+        Text('Add papers on it, for instance: scholar add --arxiv "…" --max 20, and ask again.')
     )
     return Group(*lines)
 

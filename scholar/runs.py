@@ -59,7 +59,7 @@ class Run:
             "question": self.question["question"],
             "run_id": self.services.new_id(),
             "started": self.services.clock(),
-            **self.state,  # type: ignore[misc]
+            **self.state,
             "calls": self.calls,
             "failure": Failure(Outcome.CANCELLED, "Cancelled; ask again to start over."),
         }
@@ -111,7 +111,9 @@ class Scholar:
     def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
         """A run that has not begun; iterate over its `events` to drive it."""
         if k is not None and k < 1:
-            raise UsageError(f"k is the passages to read per step and may not be {k}; give 1 or more.")
+            raise UsageError(
+                f"k is the passages to read per step and may not be {k}; give 1 or more."
+            )
         asked = Question(question=question, preset=preset or self.services.settings.preset)
         self.services.settings.preset_named(asked["preset"])
         if k is not None:
@@ -127,5 +129,3 @@ class Scholar:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-

@@ -9,14 +9,14 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -24,12 +24,15 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as UnreadableSource
 
 from scholar.errors import SettingsError
 
 ENV_PREFIX = "SCHOLAR_"
 FILE_NAME = "scholar.toml"
 Role = Literal["planner", "reader", "writer", "juror"]
+_KEY = "[key]"
+"""How pydantic marks that the key of a table is at fault, not its value."""
 
 
 class _Strict(BaseModel):
@@ -76,7 +79,11 @@ class Settings(BaseSettings):
     """All settings, validated. Use `load` to read them from their places."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
     )
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path("scholar"))
@@ -102,6 +109,11 @@ class Settings(BaseSettings):
     prices: dict[str, Price] = Field(default_factory=dict)
     arxiv: Arxiv = Arxiv()
 
+    @field_validator("home")
+    @classmethod
+    def _in_full(cls, home: Path) -> Path:
+        return Path(os.path.expanduser(home))
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -120,7 +132,7 @@ class Settings(BaseSettings):
 
     def has_models(self) -> bool:
         """Whether every role has a model, so that an answer can be written."""
-        return self.model is not None or len(self.models) == len(Role.__args__)
+        return self.model is not None or len(self.models) == len(get_args(Role))
 
     def price_of(self, name: str) -> Price | None:
         """The price of a model by its bare name, or None where it is not known."""
@@ -143,11 +155,16 @@ def load(**flags: Any) -> Settings:
     _refuse_unknown_environment()
     try:
         return Settings(**{key: value for key, value in flags.items() if value is not None})
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         files = ", ".join(map(str, config_files()))
         raise SettingsError(f"A settings file is not valid TOML ({error}); mend {files}.") from None
+    except UnreadableSource as error:
+        raise SettingsError(
+            f"The environment cannot be used ({error}); "
+            f"give its values one by one, as in {ENV_PREFIX}BUDGET__DOLLARS=1."
+        ) from None
     except ValidationError as error:
-        raise SettingsError(_explain(error.errors()[0])) from None
+        raise SettingsError(_explain(error.errors())) from None
 
 
 def config_files() -> list[Path]:
@@ -174,29 +191,40 @@ def _table(name: str) -> dict[str, Any]:
 
 
 def _refuse_unknown_environment() -> None:
-    known = [ENV_PREFIX + name.upper() for name in Settings.model_fields]
+    fields = Settings.model_fields.items()
+    known = {ENV_PREFIX + name.upper(): field.annotation for name, field in fields}
     for name in os.environ:
-        if name.startswith(ENV_PREFIX) and name.split("__")[0] not in known:
+        head, nested, _ = name.partition("__")
+        if not name.startswith(ENV_PREFIX):
+            continue
+        if head not in known or (nested and not _is_table(known[head])):
             raise SettingsError(f"{name} in the environment is no setting; {_nearest(name, known)}")
 
 
-def _explain(error: ErrorDetails) -> str:
-    *parents, key = map(str, error["loc"])
+def _explain(errors: Sequence[ErrorDetails]) -> str:
+    unknown = [e for e in errors if e["type"] == "extra_forbidden" or _KEY in e["loc"]]
+    error = (unknown or errors)[0]
+    *parents, key = [str(part) for part in error["loc"] if part != _KEY]
     path = ".".join([*parents, key])
-    if error["type"] != "extra_forbidden":
-        return f"The setting '{path}' is unusable: {error['msg']}. Correct it."
-    return f"'{path}' is no setting; {_nearest(key, _fields_at(parents))}"
+    if unknown:
+        return f"'{path}' is no setting; {_nearest(key, _names_at(parents))}"
+    return f"The setting '{path}' is unusable: {error['msg']}. Correct it."
 
 
-def _fields_at(parents: Iterable[str]) -> Mapping[str, object]:
-    model: type[BaseModel] = Settings
+def _names_at(parents: Iterable[str]) -> Iterable[str]:
+    """The names that may stand in the table `parents`."""
+    here: Any = Settings
     for name in parents:
-        field = model.model_fields.get(name)
-        if field is None or not isinstance(field.annotation, type):
-            return {}
-        if issubclass(field.annotation, BaseModel):
-            model = field.annotation
-    return model.model_fields
+        here = here.model_fields[name].annotation if _is_model(here) else get_args(here)[1]
+    return here.model_fields if _is_model(here) else get_args(get_args(here)[0])
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_table(annotation: Any) -> bool:
+    return _is_model(annotation) or get_origin(annotation) is dict
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

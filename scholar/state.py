@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated
+
+from typing_extensions import TypedDict  # LangGraph's server cannot describe typing's own
 
 from scholar.values import (
     Action,
@@ -28,6 +30,11 @@ class Failure:
 
     outcome: Outcome
     message: str
+
+
+def _first(known: Failure, _later: Failure) -> Failure:
+    # Steps are searched in parallel, and what breaks one breaks the others too.
+    return known
 
 
 class Question(TypedDict, total=False):
@@ -57,7 +64,7 @@ class State(Question, total=False):
     search_rounds: int
     notes: Annotated[list[str], operator.add]
     calls: Annotated[list[Call], operator.add]
-    failure: Failure
+    failure: Annotated[Failure, _first]
     answer: Answer
 
 

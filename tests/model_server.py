@@ -47,10 +47,11 @@ class Html(Fault):
 
 @dataclass(frozen=True)
 class Cut(Fault):
-    """The connection drops after `chunks` chunks of `text`."""
+    """The connection drops after `chunks` chunks of `text`, and the finish reason if it has one."""
 
     text: str
     chunks: int
+    finish: str | None = None
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,8 @@ class ModelServer:
         for index, piece in enumerate(pieces):
             await self._until(came, index)
             yield _event(body, {"content": piece})
+        if isinstance(said, Cut) and said.finish:
+            yield _event(body, {}, said.finish)
         await self._until(came, len(pieces) - 1)
         for event in await self._ending(body, said, len(pieces)):
             yield event

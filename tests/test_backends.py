@@ -44,7 +44,7 @@ from scholar.backends import (
     open_backend,
     split_model_id,
 )
-from scholar.backends.failures import retry_after
+from scholar.backends.failures import Where, retry_after
 from scholar.backends.fake import FakeBackend
 from scholar.backends.openai import OpenAIBackend
 from scholar.backends.schema import strict_schema
@@ -242,9 +242,7 @@ async def test_reasoning_fields_are_not_part_of_the_text() -> None:
 
 
 async def test_a_reply_is_whole_though_the_line_drops_after_its_end() -> None:
-    chunk = {"object": "chat.completion.chunk", "model": "tiny"}
-    end = {**chunk, "choices": [{"index": 0, "delta": {"content": "Ok"}, "finish_reason": "stop"}]}
-    async with backend_of(Raw(f"data: {json.dumps(end)}\n\n".encode())) as (backend, _):
+    async with backend_of(Cut("Ok", 1, finish="stop")) as (backend, _):
         deltas = await gather(backend)
     assert text_of(deltas) == "Ok"
     assert deltas[-1].tokens is None
@@ -322,6 +320,24 @@ async def test_a_complaint_about_something_else_drops_no_parameter() -> None:
     assert len(server.requests) == 1
 
 
+async def test_what_a_complaint_repeats_of_the_request_is_not_its_reason() -> None:
+    def script(body: dict[str, Any]) -> Scripted:
+        detail = [{"loc": ["body", "seed"], "msg": "Extra input", "input": json.dumps(body)}]
+        return Status(422, {"detail": detail}) if "seed" in body else "Paris"
+
+    async with backend_of(script) as (backend, server):
+        await gather(backend, Request(QUESTION.messages, schema=SCHEMA, seed=1))
+    assert {"temperature", "response_format", "max_tokens"} <= server.requests[1].body.keys()
+
+
+async def test_a_prompt_that_is_too_long_is_not_blamed_on_the_limit_of_the_reply() -> None:
+    words = "max_tokens is too large: the maximum context length is 4096 tokens"
+    async with backend_of(Status(400, error_body(words))) as (backend, server):
+        with pytest.raises(ModelRejected, match="set context_window"):
+            await gather(backend)
+    assert len(server.requests) == 1
+
+
 # --- faults
 
 FAULTS = [
@@ -351,7 +367,7 @@ FAULTS = [
     (Status(402, error_body("Insufficient Balance")), ModelRejected, "credit"),
     (Status(408), ModelUnavailable, "later"),
     (Status(409, error_body("Conflict")), ModelUnavailable, "Conflict"),
-    (Status(500, error_body("Boom")), ModelUnavailable, "Boom"),
+    (Status(500, error_body("Boom")), ModelUnavailable, "500: Boom"),
     (Status(503, text="<html>Busy</html>"), ModelUnavailable, "503"),
     (Status(307, text="", headers={"location": "http://127.0.0.1:9/"}), ModelRejected, "URL"),
     (Html(200), ModelRejected, "URL"),
@@ -482,6 +498,15 @@ async def test_the_openai_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPa
     assert "SECRET" not in json.dumps(SERVER.requests[0].headers)
 
 
+async def test_a_server_that_wants_a_key_is_told_from_one_that_refuses_it() -> None:
+    SERVER.use(lambda _: Status(401, error_body("Unauthorized")))
+    for settings, words in ((Settings(), "A key is wanted"), (Settings(api_key=KEY), "refused")):
+        backend = OpenAIBackend("tiny", settings, SERVER.url)
+        with pytest.raises(ModelRejected, match=f"{words}.*set SCHOLAR_API_KEY"):
+            await gather(backend)
+        await backend.aclose()
+
+
 def test_openai_itself_wants_a_key() -> None:
     with pytest.raises(ModelRejected, match=r"No API key for gpt-5 at .* set OPENAI_API_KEY"):
         open_backend("openai:gpt-5", Settings())
@@ -493,6 +518,19 @@ async def test_openai_itself_gets_the_users_key(monkeypatch: pytest.MonkeyPatch)
     assert backend._client.api_key == KEY
     assert KEY not in repr(backend._where)
     await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("0123456789abcdef", "Wrong: 0123456789abcdef!", "Wrong: (key)!"),
+        ("", "Wrong: sk-proj-****cdef, see docs", "Wrong: (key), see docs"),
+        ("", "Authorization: Bearer abc.def", "Authorization: (key)"),
+        ("ollama", "ollama is busy", "ollama is busy"),
+    ],
+)
+def test_what_looks_like_a_key_is_hidden(key: str, text: str, expected: str) -> None:
+    assert Where("tiny", "host", key, "X").hide(text) == expected
 
 
 async def test_a_proxy_does_not_stand_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

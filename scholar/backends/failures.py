@@ -85,12 +85,13 @@ class Complaint:
         return "" if value is None else str(value)
 
     def shown(self, where: Where) -> str:
-        """The server's words as a short piece of a sentence, or its status."""
+        """The status and the server's words, as a short piece of a sentence."""
+        status = f"status {self.effective_status}" if self.effective_status else "an error"
         text = self.field("message") or " ".join(_strings(self.body))
         if self.is_page or not text.strip():
-            return f"status {self.effective_status or 'unknown'}"
+            return status
         line = where.hide(" ".join(text.split())).rstrip(".")
-        return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+        return f"{status}: {line if len(line) <= _SHOWN else line[:_SHOWN] + '…'}"
 
 
 def refused_parameter(complaint: Complaint, sent: Iterable[str]) -> str | None:
@@ -140,11 +141,9 @@ def _refusal(complaint: Complaint, where: Where) -> ModelError | None:
             f"The account at {where.host} has no credit for {where.model} ({shown}); "
             "top it up, or choose another model."
         )
-    if status in (401, 403) or _KEY_REFUSED.search(words):
-        return ModelRejected(
-            f"The key for {where.host} was refused for {where.model} ({shown}); "
-            f"set {where.key_setting}."
-        )
+    if status in (401, 403) or (status <= 400 and _KEY_REFUSED.search(words)):
+        key = "The key was refused" if where.key else "A key is wanted"
+        return ModelRejected(f"{key} for {where} ({shown}); set {where.key_setting}.")
     if status >= 429:
         return None
     if _FILTERED.search(words):

@@ -128,7 +128,9 @@ def papers_export(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID…]", help="Which; without, all.")
     ] = None,
-    bibtex: Annotated[bool, typer.Option("--bibtex", help="As BibTeX, the only format yet.")] = True,
+    bibtex: Annotated[
+        bool, typer.Option("--bibtex", help="As BibTeX, the only format yet.")
+    ] = True,
 ) -> None:
     """Print the papers as a bibliography."""
     from scholar.cli import common, shelf

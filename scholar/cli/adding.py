@@ -11,7 +11,7 @@ from scholar import report, settings
 from scholar.cli.common import err, notice, out, print_json
 from scholar.errors import SourceError, UsageError
 from scholar.library import Library
-from scholar.library.ingest import Result, expand, ingest
+from scholar.library.ingest import Result, Status, expand, ingest
 from scholar.settings import Settings
 
 
@@ -73,15 +73,25 @@ def _line(result: Result) -> str:
     words = {"added": "added        ", "present": "already there", "failed": "failed       "}
     head = words[result.status]
     if result.status == "failed" or result.paper is None:
-        return report.plain(f"{head}  {result.source}: {result.detail}")
+        return report.plain(f"{head}  {failure(result)}")
     detail = f" [{result.detail}]" if result.detail else ""
     return report.plain(f"{head}  {report.reference(result.paper)}{detail}")
+
+
+def failure(result: Result) -> str:
+    """What failed and why, the source named once."""
+    named = result.detail.startswith(result.source)
+    return result.detail if named else f"{result.source}: {result.detail}"
 
 
 def summary(results: list[Result]) -> str:
     """How many were added, already there, and failed."""
     counts = Counter(result.status for result in results)
-    words = {"added": "added", "present": "already there", "failed": "failed"}
+    words: dict[Status, str] = {
+        "added": "added",
+        "present": "already there",
+        "failed": "failed",
+    }
     return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])
 
 

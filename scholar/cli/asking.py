@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 
 from scholar import report, settings
-from scholar.cli.adding import add_all, exit_code, summary
+from scholar.cli.adding import add_all, exit_code, failure, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
 from scholar.errors import BudgetSpent, ModelError, SourceError, UsageError
@@ -72,7 +72,7 @@ async def _drive(run: Run) -> Answer:
 def _report_added(results: list[Result]) -> None:
     failed = [result for result in results if result.status == "failed"]
     for result in failed:
-        complain(f"{result.source} was not added: {result.detail}")
+        complain(f"Not added: {failure(result)}")
     if code := exit_code(results):
         kind = SourceError if code == SourceError.exit_code else UsageError
         raise kind("No source could be added, so nothing was asked; mend or leave out --with.")

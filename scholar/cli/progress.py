@@ -79,7 +79,9 @@ class Progress:
         if one_line or self._console.is_terminal:
             body.truncate(width, overflow="ellipsis")
         body.pad_right(max(0, width - body.cell_len))
-        line = Text.assemble("  ", (f"{name:<{NAME_WIDTH}}", "bold"), body, f"{seconds:>{TIME_WIDTH}}")
+        line = Text.assemble(
+            "  ", (f"{name:<{NAME_WIDTH}}", "bold"), body, f"{seconds:>{TIME_WIDTH}}"
+        )
         line.rstrip()
         self._console.print(line, style="dim", soft_wrap=True)
 

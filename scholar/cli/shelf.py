@@ -54,7 +54,9 @@ async def search(query: str, k: int, json: bool) -> int:
         out.print(Text(f"{n:2d}  {report.reference(papers[hit.paper_id])}", style="bold"))
         out.print(Text(f"    {hit.scores['fused']:.2f}{place}{section}", style="dim"))
         text = " ".join(report.plain(passage.text).split())
-        out.print(Padding(Text(text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")), (0, 0, 1, 4)))
+        out.print(
+            Padding(Text(text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")), (0, 0, 1, 4))
+        )
     if not hits:
         err.print("Nothing fits; try other words, or add papers with scholar add.")
         return 3

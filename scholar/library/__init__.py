@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from scholar.errors import LibraryError, SettingsError
@@ -37,11 +38,15 @@ CANDIDATES = 100
 """Passages each ranking brings before fusion: nDCG@10 on SciFact train is 0.725 with 50, 0.734
 with 100 and 0.731 with 200."""
 WEIGHTS = {"bm25": 0.5, "dense": 0.5}
-"""Of the rankings in their fusion: on the same set, 0.4 or 0.6 for dense lose 0.002 to 0.005."""
+"""Of the rankings in their fusion: on the same set, 0.4 or 0.6 for dense lose 0.004 and 0.002."""
 LOCK_PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
 REBUILD_BATCH = 64
 """Papers indexed at a time when rebuilding, so that memory does not grow with the library."""
+_WRITTEN = "written"
+"""What the catalogue remembers to count writes by, so that other processes notice them."""
+_UNEMBEDDED = "unembedded"
+"""What the catalogue remembers where papers lack vectors that the others have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,11 @@ class Extract:
     start: int
     end: int
     score: float
+
+    @property
+    def text(self) -> str:
+        """The sentence as it is stored."""
+        return self.passage.text[self.start - self.passage.start : self.end - self.passage.start]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +90,20 @@ class Library:
         self.folder = settings.home / "library"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._catalogue = Catalogue(f"sqlite:///{self.folder / 'catalogue.sqlite'}")
+            self._catalogue = Catalogue(_sqlite_in(self.folder))
             self._lexical = Lexical(self.folder / "lexical")
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise LibraryError(
                 f"The library in {self.folder} cannot be opened ({error}); "
                 "make the folder writable or set SCHOLAR_HOME to another one."
             ) from error
+        except ValueError as error:
+            raise LibraryError(
+                f"The word index in {self.folder / 'lexical'} cannot be read ({error}); "
+                "delete that folder, then: scholar library rebuild."
+            ) from error
+        self._written = self._catalogue.get_meta(_WRITTEN)
+        self._built_with: str | None = None
         self._lock = FileLock(self.folder / "write.lock")
         self._recover()
 
@@ -151,6 +168,8 @@ class Library:
         from scholar.library.vectors import Vectors
 
         with self._loading:
+            if "_vectors" in self.__dict__:  # another thread was first
+                return self._vectors
             return Vectors(self.folder / "chroma")
 
     @cached_property
@@ -159,13 +178,16 @@ class Library:
         with self._loading:
             if "_embedder" in self.__dict__:  # another thread was first
                 return self._embedder
-            return self._load_embedder()
+            embedder = self._load_embedder()
+            self._built_with = self._catalogue.get_meta("embedder")
+            return embedder
 
     def _load_embedder(self) -> embedding.Embedder | None:
         remembered = self._catalogue.get_meta("embedder")
         setting = self._settings.embedder
         if remembered is None:
-            return self._settle_on(embedding.choose(setting, offline=self._settings.offline))
+            choice = embedding.choose(setting, offline=self._settings.offline)
+            return self._settle_on(choice.name, _loaded(choice))
         if remembered == "none":
             self._offer_more(setting)
             return None
@@ -176,11 +198,17 @@ class Library:
                 f"{choice.name}: searching by BM25 alone. To embed it anew: scholar library rebuild."
             )
             return None
+        if self._catalogue.get_meta(_UNEMBEDDED):
+            self._notice(
+                "Some papers were added while the embedder was not at hand and are found by their "
+                "words alone; to embed them too: scholar library rebuild."
+            )
         return choice.load()
 
-    def _settle_on(self, choice: embedding.Choice) -> embedding.Embedder | None:
-        embedder = choice.load() if choice.load else None
-        self._catalogue.set_meta("embedder", choice.name)
+    def _settle_on(
+        self, name: str, embedder: embedding.Embedder | None
+    ) -> embedding.Embedder | None:
+        self._catalogue.set_meta("embedder", name)
         if embedder is None and self._settings.embedder != "none":
             self._notice(
                 "Searching by words alone (BM25): no embedding model is at hand. To search by "
@@ -201,15 +229,30 @@ class Library:
             )
 
     def _recover(self) -> None:
-        unfinished = self._catalogue.unfinished()
-        if not unfinished:
+        if not self._catalogue.unfinished():
             return
         try:
-            with self._lock.acquire(timeout=0):
+            with self._lock.acquire(timeout=0), self._writing():
+                unfinished = self._catalogue.unfinished()  # as it is now that nobody else writes
                 self._unindex([id for id, state in unfinished.items() if state == "removing"])
-                self._index([id for id, state in unfinished.items() if state == "pending"])
+                self._index_all([id for id, state in unfinished.items() if state == "pending"])
         except Timeout:
             return  # another process is writing them at this moment
+
+    def _follow(self) -> None:
+        """Let go of the vectors and embedder where another process has written since.
+
+        Chroma keeps in memory what it has read and never looks again.
+        """
+        written = self._catalogue.get_meta(_WRITTEN)
+        if written == self._written:
+            return
+        with self._loading:
+            if "_vectors" in self.__dict__:
+                self.__dict__.pop("_vectors").close()
+            if self._catalogue.get_meta("embedder") != self._built_with:
+                self.__dict__.pop("_embedder", None)
+            self._written = written
 
     def _add(self, entries: list[Entry]) -> None:
         with self._writing():
@@ -221,20 +264,35 @@ class Library:
             self._catalogue.set_state(paper_ids, "removing")
             self._unindex(paper_ids)
 
+    def _index_all(
+        self, paper_ids: list[str], on_progress: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        for at in range(0, len(paper_ids), REBUILD_BATCH):
+            on_progress(at, len(paper_ids))
+            self._index(paper_ids[at : at + REBUILD_BATCH])
+        on_progress(len(paper_ids), len(paper_ids))
+
     def _index(self, paper_ids: list[str]) -> None:
         passages = self._catalogue.passages_of(paper_ids)
         texts = self._indexed_texts(passages)
-        if self._embedder is not None:
+        if self._has_vectors():
             self._vectors.remove(paper_ids)
+        if self._embedder is not None:
             self._vectors.write(passages, self._embedder.embed(texts))
+        elif self._catalogue.get_meta("embedder") != "none":
+            self._catalogue.set_meta(_UNEMBEDDED, "yes")
         self._lexical.write(zip(passages, texts, strict=True), gone=paper_ids)
         self._catalogue.set_state(paper_ids, "ready")
 
     def _unindex(self, paper_ids: list[str]) -> None:
-        if self._embedder is not None:
+        if self._has_vectors():
             self._vectors.remove(paper_ids)
         self._lexical.write([], gone=paper_ids)
         self._catalogue.delete(paper_ids)
+
+    def _has_vectors(self) -> bool:
+        """Whether there may be vectors, also those of an embedder that is not at hand."""
+        return "_vectors" in self.__dict__ or (self.folder / "chroma").exists()
 
     def _indexed_texts(self, passages: Sequence[Passage]) -> list[str]:
         """What is indexed of each passage: its text under the title of its paper."""
@@ -243,10 +301,13 @@ class Library:
         return [f"{titles[passage.paper_id]}\n{passage.text}" for passage in passages]
 
     def _search(self, query: str, k: int) -> list[Hit]:
+        self._follow()
         depth = max(k, CANDIDATES)
         rankings: dict[str, Ranking] = {"bm25": self._lexical.search(query, depth)}
         if self._embedder is not None and query.strip():
-            rankings["dense"] = self._vectors.search(self._embedder.embed([query])[0], depth)
+            vector = self._embedder.embed([query])[0]
+            with self._loading:
+                rankings["dense"] = self._vectors.search(vector, depth)
         parts = {name: dict(ranking) for name, ranking in rankings.items()}
         best = fuse(rankings, WEIGHTS)[:k]
         owners = {p.id: p.paper_id for p in self._catalogue.passages([id for id, _ in best])}
@@ -290,7 +351,7 @@ class Library:
         scores = []
         for passage, text in zip(passages, texts, strict=True):
             here = set(self._lexical.terms(text))
-            near = titled[passage.paper_id]
+            near = titled.get(passage.paper_id, set())  # the paper may be gone since
             carried = sum(w * (1.0 if t in here else 0.5 * (t in near)) for t, w in idf.items())
             scores.append(carried / total)
         if self._embedder is None:
@@ -301,15 +362,16 @@ class Library:
     def _rebuild(self, on_progress: Callable[[int, int], None]) -> None:
         with self._writing():
             choice = embedding.choose(self._settings.embedder, offline=self._settings.offline)
-            if "_vectors" in self.__dict__ or (self.folder / "chroma").exists():
+            embedder = _loaded(choice)  # an error shall come before anything is dropped
+            ids = [paper.id for paper in self._catalogue.papers()]
+            self._catalogue.set_state(ids, "pending")
+            if self._has_vectors():
                 self._vectors.clear()
             self._lexical.clear()
-            self.__dict__["_embedder"] = self._settle_on(choice)
-            ids = [paper.id for paper in self._catalogue.papers()]
-            for at in range(0, len(ids), REBUILD_BATCH):
-                on_progress(at, len(ids))
-                self._index(ids[at : at + REBUILD_BATCH])
-            on_progress(len(ids), len(ids))
+            self.__dict__["_embedder"] = self._settle_on(choice.name, embedder)
+            self._built_with = choice.name
+            self._catalogue.set_meta(_UNEMBEDDED, "")
+            self._index_all(ids, on_progress)
 
     def _stats(self) -> Stats:
         papers, passages = self._catalogue.counts()
@@ -319,11 +381,24 @@ class Library:
     def _writing(self) -> Iterator[None]:
         try:
             with self._lock.acquire(timeout=LOCK_PATIENCE):
-                yield
+                self._follow()
+                try:
+                    yield
+                finally:
+                    self._written = str(int(self._written or 0) + 1)
+                    self._catalogue.set_meta(_WRITTEN, self._written)
         except Timeout:
             raise LibraryError(
                 "Another process is still writing to the library; wait for it, then try again."
             ) from None
+
+
+def _sqlite_in(folder: Path) -> sa.URL:
+    return sa.URL.create("sqlite", database=str(folder / "catalogue.sqlite"))
+
+
+def _loaded(choice: embedding.Choice) -> embedding.Embedder | None:
+    return choice.load() if choice.load else None
 
 
 def _is_sentence(text: str) -> bool:

@@ -80,7 +80,7 @@ class Catalogue:
     Raises LibraryError where the database cannot be opened or was written by another version.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | sa.URL) -> None:
         self._engine = sa.create_engine(url, json_serializer=_to_json)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
@@ -160,11 +160,12 @@ class Catalogue:
         }
 
     def passages(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages `ids`, with their text, in that order; those that are gone are left out."""
+        """The passages `ids` of ready papers, with their text, in that order; others are left out."""
+        query = _passage_query().where(_papers.c.state == "ready")
         found = {
             row["id"]: _passage(row)
             for chunk in _chunks(ids)
-            for row in self._rows(_passage_query().where(_passages.c.id.in_(chunk)))
+            for row in self._rows(query.where(_passages.c.id.in_(chunk)))
         }
         return [found[id] for id in ids if id in found]
 
@@ -185,9 +186,9 @@ class Catalogue:
         return str(rows[0]["text"]) if rows else ""
 
     def counts(self) -> tuple[int, int]:
-        """How many ready papers there are, and how many passages."""
+        """How many ready papers there are, and how many passages they have."""
         papers = sa.select(sa.func.count()).where(_papers.c.state == "ready")
-        passages = sa.select(sa.func.count()).select_from(_passages)
+        passages = papers.join_from(_papers, _passages)
         with self._connection() as connection:
             return connection.scalar(papers) or 0, connection.scalar(passages) or 0
 
@@ -234,7 +235,12 @@ def _readable_errors() -> Iterator[None]:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # WAL lets others read while one writes; NORMAL keeps it safe against a crash of the process.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        "busy_timeout=30000",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -247,7 +253,9 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _passage_query() -> sa.Select[Any]:
-    text = sa.func.substr(_papers.c.text, _passages.c.start + 1, _passages.c.end - _passages.c.start)
+    text = sa.func.substr(
+        _papers.c.text, _passages.c.start + 1, _passages.c.end - _passages.c.start
+    )
     return sa.select(_passages, text.label("text")).join(_papers)
 
 

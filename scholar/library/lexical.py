@@ -11,7 +11,7 @@ import tantivy
 from scholar.values import Passage
 
 WRITER_HEAP = 64_000_000
-"""Bytes tantivy may buffer; below 15 million it refuses, above this adding grew no faster."""
+"""Bytes tantivy may buffer before it writes a segment; it refuses less than 15 million."""
 # Words that shape a question without saying what it is about; tantivy's own list lacks them.
 _QUESTION_WORDS = (
     "about am any are been being between can could did do does doing during each from had has have "
@@ -37,9 +37,7 @@ class Lexical:
             writer.delete_documents_by_term("paper", paper_id)
         for passage, text in passages:
             writer.delete_documents_by_term("id", passage.id)
-            writer.add_document(
-                tantivy.Document(id=passage.id, paper=passage.paper_id, text=text)
-            )
+            writer.add_document(tantivy.Document(id=passage.id, paper=passage.paper_id, text=text))
         writer.commit()
         writer.wait_merging_threads()
 
@@ -77,10 +75,9 @@ class Lexical:
         self._index.reload()
         searcher = self._index.searcher()
         total = searcher.num_docs
-        return {
-            term: math.log1p((total - (n := searcher.doc_freq("text", term)) + 0.5) / (n + 0.5))
-            for term in set(terms)
-        }
+        # The index counts what was removed until it next merges.
+        found = {term: min(searcher.doc_freq("text", term), total) for term in set(terms)}
+        return {term: math.log1p((total - n + 0.5) / (n + 0.5)) for term, n in found.items()}
 
 
 def _schema() -> tantivy.Schema:

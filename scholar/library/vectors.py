@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import chromadb
 import numpy as np
 from chromadb.config import Settings as ChromaSettings
+from chromadb.errors import NotFoundError
 from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
 from numpy.typing import NDArray
 
@@ -25,7 +27,8 @@ class Vectors:
     """A Chroma collection of passages in `folder`, compared by cosine."""
 
     def __init__(self, folder: Path) -> None:
-        self._client = chromadb.PersistentClient(
+        # Only the concrete client, not the ClientAPI it is declared as, can be closed.
+        self._client: Any = chromadb.PersistentClient(
             path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
         )
         self._open()
@@ -50,7 +53,8 @@ class Vectors:
     def remove(self, paper_ids: Sequence[str]) -> None:
         """Drop all passages of the papers `paper_ids`."""
         if paper_ids:
-            self._collection.delete(where={"paper_id": {"$in": list(paper_ids)}})
+            owners: list[str | int | float | bool] = list(paper_ids)
+            self._collection.delete(where={"paper_id": {"$in": owners}})
 
     def clear(self) -> None:
         """Drop everything, also the dimension of the vectors."""
@@ -59,7 +63,10 @@ class Vectors:
 
     def search(self, vector: Vectors32, k: int) -> list[tuple[str, float]]:
         """The ids of the `k` passages nearest to `vector` with their cosines, best first."""
-        k = min(k, self._collection.count())
+        try:
+            k = min(k, self._collection.count())
+        except NotFoundError:
+            return []  # another process has begun to build them anew
         if k == 0:
             return []
         found = self._collection.query(

@@ -24,6 +24,8 @@ _EDGE_ROWS = 2
 """Rows at the top and bottom of a page among which running heads and feet are looked for."""
 _NUMBER_ROWS = 4
 """The same for page numbers; below them the first page may have lines of the publisher."""
+_MARGIN = 0.15
+"""Share of the page's height at its top and bottom in which those rows lie."""
 _ROW = 2.0
 """Points by which characters of one row may differ in height."""
 _REPEATED_PAGES = 3
@@ -71,7 +73,7 @@ def blocks(pages: Sequence[Sequence[Line]]) -> list[Block]:
 
     A paragraph that a footnote, figure or page end interrupts is made whole.
     """
-    kept = _without_furniture([[line for line in page if line.upright] for page in pages])
+    kept = _without_furniture([_unturned(page) for page in pages])
     lines = [line for page in kept for line in page]
     if not lines:
         return []
@@ -83,6 +85,13 @@ def blocks(pages: Sequence[Sequence[Line]]) -> list[Block]:
             composer.add(line, number)
     drafts = _without_front_headings(composer.drafts)
     return list(_placed(_mended(drafts, headings.body, vocabulary)))
+
+
+def _unturned(page: Sequence[Line]) -> list[Line]:
+    """The lines without those that stand on end in a margin; a page turned as a whole stays."""
+    upright = [line for line in page if line.upright]
+    letters = sum(len(line.text) for line in page)
+    return upright if sum(len(line.text) for line in upright) * 2 >= letters else list(page)
 
 
 def _without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
@@ -101,7 +110,11 @@ def _without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
 def _edge(page: list[Line], depth: int) -> list[Line]:
     rows = sorted({round(line.bottom / _ROW) for line in page})
     outer = {*rows[:depth], *rows[-depth:]}
-    return [line for line in page if round(line.bottom / _ROW) in outer]
+    return [line for line in page if round(line.bottom / _ROW) in outer and _in_margin(line)]
+
+
+def _in_margin(line: Line) -> bool:
+    return not _MARGIN < (line.top + line.bottom) / 2 / line.page_height < 1 - _MARGIN
 
 
 def _is_page_number(line: Line) -> bool:

@@ -21,7 +21,7 @@ _FRONT_MATTER = re.compile(
 )
 _VERSION = re.compile(r"v\d+\Z")
 _AND = re.compile(r"\s*;\s*|\s+and\s+")
-_COMMA = re.compile(r"\s*,\s*(?:and\s+)?")
+_COMMA_OR_AND = re.compile(r"\s*[;,]\s*(?:and\s+)?|\s+and\s+")
 _CELL_GAP = " | "
 _NULL = ("", "null", "~")
 _HTML = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
@@ -93,11 +93,21 @@ def _authors(path: Path, value: object) -> tuple[str, ...]:
     if value is None or value in _NULL:
         return ()
     if isinstance(value, str):
-        names = _AND.split(value)
-        return tuple(filter(None, _COMMA.split(value) if len(names) == 1 else map(clean, names)))
+        return tuple(_names(value))
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return tuple(clean(name) for name in value)
     raise SourceError(f'The authors in {path} are no list of names; write them as ["A", "B"].')
+
+
+def _names(line: str) -> Iterator[str]:
+    """The names in "A B, C D and E F", "B, A and D, C" or "B, A; D, C"."""
+    names = [clean(name) for name in _COMMA_OR_AND.split(line) if name.strip()]
+    if all(" " in name for name in names):
+        yield from names
+        return
+    for name in filter(str.strip, _AND.split(line)):
+        last, _, first = name.partition(",")
+        yield clean(f"{first} {last}")
 
 
 def _year(path: Path, digits: str) -> int | None:

@@ -42,6 +42,8 @@ _ID = re.compile(
     re.IGNORECASE,
 )
 
+_SUBJECT_CLASS = re.compile(r"\.[a-z]{2}/")
+
 
 def parse_id(text: str) -> tuple[str, str] | None:
     """The arXiv id in `text` without its version, and the version ("v2") or "".
@@ -77,10 +79,10 @@ class ArxivSource:
         found: dict[str, Record] = {}
         for at in range(0, len(wanted), _BATCH):
             batch = wanted[at : at + _BATCH]
-            for result in await self._results(limit=len(batch), id_list=batch):
-                record = _record(result)
-                found[record.paper.identifiers["arxiv"]] = record
-                found[record.paper.identifiers["arxiv"] + record.paper.version] = record
+            results = await self._results(limit=len(batch), id_list=batch)
+            for record in sorted(map(_record, results), key=_version_number):
+                name = _canonical(record.paper.identifiers["arxiv"])
+                found[name] = found[name + record.paper.version] = record
         return [_found(text, name, found) for text, name in zip(ids, names, strict=True)]
 
     async def search(self, query: str, limit: int) -> list[Record | Skipped]:
@@ -94,12 +96,12 @@ class ArxivSource:
     async def fetch_pdf(self, paper: Paper, folder: Path) -> Path:
         """The PDF of `paper` in `folder`; one that is there already is not fetched again."""
         self._check_online()
-        name = paper.identifiers.get("arxiv", "")
-        if not name:
+        name = paper.identifiers.get("arxiv", "") + paper.version
+        if parse_id(name) is None:
             raise SourceError(f"'{paper.title}' has no arXiv id; add its PDF by hand.")
-        target = folder / f"{name.replace('/', '_')}{paper.version}.pdf"
+        target = folder / f"{name.replace('/', '_')}.pdf"
         if not target.is_file():
-            data = await self._download(f"{self._settings.pdf}/{name}{paper.version}")
+            data = await self._download(f"{self._settings.pdf}/{name}")
             await asyncio.to_thread(_store, data, target)
         return target
 
@@ -178,7 +180,7 @@ async def _pdf(address: str, silence: float) -> bytes | _Refusal:
             return await _body(answer, address)
     except httpx.TimeoutException:
         raise _unreachable(late=True) from None
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         raise _unreachable(late=False) from None
 
 
@@ -269,6 +271,15 @@ def _record(result: arxiv.Result) -> Record:
     return Record(paper, abstract=_line(result.summary))
 
 
+def _version_number(record: Record) -> int:
+    return int(record.paper.version.removeprefix("v") or 0)
+
+
+def _canonical(name: str) -> str:
+    """An id as arXiv's own answers write it, without the subject class of old ones."""
+    return _SUBJECT_CLASS.sub("/", name.lower())
+
+
 def _line(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
@@ -276,7 +287,7 @@ def _line(text: str) -> str:
 def _found(text: str, name: tuple[str, str] | None, found: dict[str, Record]) -> Record | Skipped:
     if name is None:
         return Skipped(text, f"'{text}' is no arXiv id; give one such as 2502.14802.")
-    record = found.get("".join(name))
+    record = found.get(_canonical("".join(name)))
     return record or Skipped(text, f"arXiv has no paper {''.join(name)}; check the id.")
 
 

@@ -40,6 +40,8 @@ _BETWEEN_PARTS = re.compile(r"(?<!\\):")
 _ESCAPED = re.compile(r"\\(?:\\|([:;_&%#$]))")
 _WORD = re.compile(r"[a-z0-9]+")
 _SMALL_WORDS = frozenset(("a", "an", "the", "on", "in", "of", "for", "and", "to", "from", "with"))
+_CARET = r"\textasciicircum{}"
+"""Written out and read back here, since the decoder makes an accent of it."""
 _SPECIAL = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -51,9 +53,10 @@ _SPECIAL = str.maketrans(
         "#": r"\#",
         "_": r"\_",
         "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
+        "^": _CARET,
     }
 )
+_URL_SPECIAL = str.maketrans({"{": "%7B", "}": "%7D", "\\": "%5C", " ": "%20"})
 
 
 def read(path: Path) -> list[Record | Skipped]:
@@ -181,7 +184,7 @@ class _Decoder:
         from bibtexparser.model import Entry, Field
 
         # Exported abstracts have bare percent and dollar signs that LaTeX would read as its own.
-        value = _BARE_PERCENT.sub(r"\\%", value)
+        value = _BARE_PERCENT.sub(r"\\%", value).replace(_CARET, "^")
         if len(_BARE_DOLLAR.findall(value)) % 2:
             value = _BARE_DOLLAR.sub(r"\\$", value)
         entry = self._latex.transform_entry(Entry("misc", "", [Field("text", value)]), Library())
@@ -242,7 +245,10 @@ def _arxiv(raw: Mapping[str, str], doi: str) -> tuple[str, str] | None:
     places += [raw.get("arxivid", ""), raw.get("url", "")]
     if doi.startswith(_ARXIV_DOI):
         places.append(doi.removeprefix(_ARXIV_DOI))
-    return next((found for place in places if (found := parse_id(place))), None)
+    found = [name for place in places if (name := parse_id(place))]
+    # The version often stands in the address alone.
+    exact = (name for name in found if name[1] and name[0] == found[0][0])
+    return next(exact, found[0]) if found else None
 
 
 def _id(identifiers: Mapping[str, str], title: str, authors: tuple[str, ...], year: str) -> str:
@@ -308,8 +314,8 @@ def _written(paper: Paper, key: str) -> str:
         "journal": _escaped(paper.venue),
         "eprint": arxiv,
         "archivePrefix": "arXiv" if arxiv else "",
-        "doi": doi,
-        "url": _address(paper, arxiv, doi),
+        "doi": doi.translate(_URL_SPECIAL),
+        "url": _address(paper, arxiv, doi).translate(_URL_SPECIAL),
         "note": "Retracted" if paper.retracted else "",
     }
     lines = [f"  {name} = {{{value}}},\n" for name, value in fields.items() if value]

@@ -1,0 +1,143 @@
+"""What the tests share: a temporary library, real data where it is, and no network."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from minds import Mind, for_backend
+from papers import SHELF
+
+from scholar.backends.fake import FakeBackend
+from scholar.backends.gateway import Gateway
+from scholar.context import Services
+from scholar.library import Library
+from scholar.library.ingest import expand, ingest
+from scholar.runs import Scholar
+from scholar.settings import Settings, load
+
+ROOT = Path(__file__).parents[1]
+NOTES = ROOT / "examples" / "library"
+DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real public data; the test is skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"the data folder {DATA} is absent")
+    return DATA
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but this machine can be reached."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _local(str(address[0])):
+            raise AssertionError(f"a test reached for the network: {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def _local(host: str) -> bool:
+    return host.startswith("127.") or host in ("::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the user's own settings, keys or folders gets in."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith(("SCHOLAR_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a fresh home that searches by BM25 alone and may not go online."""
+    return load(home=tmp_path / "home", embedder="none", offline=True)
+
+
+@pytest.fixture
+def library(settings: Settings) -> Iterator[Library]:
+    """An empty library."""
+    library = Library(settings)
+    yield library
+    library.close()
+
+
+@pytest.fixture
+async def notes(library: Library, settings: Settings) -> Library:
+    """A library that holds the example notes."""
+    items = await expand([str(NOTES)], settings)
+    results = [result async for result in ingest(library, items, settings)]
+    assert {result.status for result in results} == {"added"}
+    return library
+
+
+@pytest.fixture
+async def services(notes: Library, settings: Settings) -> AsyncIterator[Services]:
+    """Services over the example notes, without a model."""
+    gateway = Gateway(settings)
+    yield Services(settings, notes, gateway)
+    await gateway.aclose()
+
+
+@pytest.fixture
+async def shelf(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Library]:
+    """A library that holds the papers of `papers.SHELF`; it lies in `settings.home`."""
+    # Built once and copied, since every test may change its own.
+    built = tmp_path_factory.getbasetemp() / "shelf"
+    if not built.exists():
+        library = Library(settings.model_copy(update={"home": built}))
+        await library.add([stored.entry for stored in SHELF.values()])
+        library.close()
+    shutil.copytree(built, settings.home)
+    library = Library(settings)
+    yield library
+    library.close()
+
+
+@dataclass
+class Desk:
+    """An assistant over the shelf, and the scripted model that it asks."""
+
+    scholar: Scholar
+    backend: FakeBackend
+
+    @property
+    def calls(self) -> list[str]:
+        """The names of the prompts that were asked, in order."""
+        return [request.schema_name for request in self.backend.requests]
+
+    def shown(self, call: str) -> list[str]:
+        """What the model was shown by each prompt of this name."""
+        asked = [r for r in self.backend.requests if r.schema_name == call]
+        return [request.messages[1].content for request in asked]
+
+
+OpenDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(shelf: Library, settings: Settings) -> OpenDesk:
+    """Opens a `Desk` whose model has the given mind, or no model; settings may be changed."""
+
+    def open_desk(mind: Mind | None = None, **changes: Any) -> Desk:
+        known = settings.model_copy(update=changes)
+        backend = FakeBackend(for_backend(mind) if mind else [])
+        gateway = Gateway(known, {"*": backend} if mind else None)
+        return Desk(Scholar(services=Services(known, shelf, gateway)), backend)
+
+    return open_desk

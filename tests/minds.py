@@ -1,0 +1,124 @@
+"""Scripted models that read the prompt they get, as `FakeBackend` and the loopback server take."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model_server import Fault, Scripted
+
+from scholar.backends import Request
+
+_PASSAGE = re.compile(r'<passage id="(p\d+)"[^>]*>\n(.*?)\n</passage>', re.DOTALL)
+_QUOTE = re.compile(r'<quote id="(e\d+)"[^>]*>\n(.*?)\n</quote>', re.DOTALL)
+_STEP = re.compile(r'<step id="(s\d+)">')
+_QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
+_BRIEFS = {
+    "stand on its quotes": "support",
+    "Is the question answered": "completeness",
+    "contradicts the draft": "conflict",
+}
+_SENTENCE = re.compile(r"[A-Z][^.]{30,}\.(?=\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A prompt, taken apart."""
+
+    call: str
+    text: str
+    question: str
+    passages: dict[str, str]
+    quotes: dict[str, str]
+    steps: tuple[str, ...]
+    juror: str
+
+
+def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
+    """Take the messages of one request apart; `name` is the prompt's, where the request has it."""
+    system, user = messages[0]["content"], messages[1]["content"]
+    calls = {
+        "You plan a search": "planner",
+        "You pick evidence": "reader",
+        "from quotes out of papers": "writer",
+        "from passages of papers": "answer",
+        "You are one of several jurors": "juror",
+        'Reply with JSON only: {"ok": true}': "hello",
+    }
+    question = _QUESTION.search(user)
+    return Seen(
+        call=name or next(name for mark, name in calls.items() if mark in system),
+        text=user,
+        question=question[1] if question else "",
+        passages=dict(_PASSAGE.findall(user)),
+        quotes=dict(_QUOTE.findall(user)),
+        steps=tuple(_STEP.findall(user)),
+        juror=next((name for mark, name in _BRIEFS.items() if mark in user), ""),
+    )
+
+
+Said = dict[str, Any] | str | Exception | Fault
+"""A reply, as data or as text; an exception is for `FakeBackend`, a Fault for the server."""
+Mind = Callable[[Seen], Said]
+
+
+def honest(seen: Seen) -> dict[str, Any]:
+    """A model that does as it is told: copies sentences, cites what it was shown, accepts."""
+    match seen.call:
+        case "planner":
+            return {"steps": [{"question": seen.question, "query": seen.question}]}
+        case "reader":
+            first = [(label, _SENTENCE.findall(text)) for label, text in seen.passages.items()]
+            return {
+                "quotes": [
+                    {"passage": label, "quote": found[0], "step": seen.steps[0], "helps": "answers"}
+                    for label, found in first[:4]
+                    if found
+                ]
+            }
+        case "writer":
+            sentences = [{"text": text, "evidence": [id]} for id, text in seen.quotes.items()]
+            return {"sentences": sentences[:3], "conflicts": [], "missing": ""}
+        case "answer":
+            label, text = next(iter(seen.passages.items()))
+            quote = _SENTENCE.findall(text)[0]
+            sentence = {"text": quote, "quotes": [{"passage": label, "quote": quote}]}
+            return {"sentences": [sentence], "conflicts": [], "missing": ""}
+        case "juror":
+            return {"reasons": [], "action": "accept", "query": ""}
+        case _:
+            return {"ok": True}
+
+
+def but(**calls: Mind) -> Mind:
+    """`honest`, except in the calls named."""
+    return lambda seen: calls.get(seen.call, honest)(seen)
+
+
+def for_backend(mind: Mind) -> Callable[[Request], str | Exception]:
+    """`mind` as `FakeBackend` takes it."""
+
+    def answer(request: Request) -> str | Exception:
+        messages = [{"content": message.content} for message in request.messages]
+        reply = mind(look(messages, request.schema_name))
+        return reply if isinstance(reply, Exception) else _text(reply)
+
+    return answer
+
+
+def for_server(mind: Mind) -> Callable[[dict[str, Any]], Scripted]:
+    """`mind` as the scripted server takes it."""
+
+    def answer(body: dict[str, Any]) -> Scripted:
+        name = body.get("response_format", {}).get("json_schema", {}).get("name", "")
+        reply = mind(look(body["messages"], name))
+        return reply if isinstance(reply, Fault) else _text(reply)
+
+    return answer
+
+
+def _text(reply: Said) -> str:
+    return reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
