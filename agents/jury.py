@@ -97,6 +97,7 @@ async def _ask(juror: str, state: State, context: Context) -> Verdict:
         sentences=draft.sentences,
         conflicts=draft.conflicts,
         missing=draft.missing,
+        searched=state.get("searched", []) if state["search_rounds"] else [],
         quotes=await writer.show(context, state["evidence"]),
     )
     vote = await context.ask(prompt, _Vote)

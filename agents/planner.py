@@ -31,7 +31,9 @@ async def intake(state: State, context: Context) -> Update:
 
     Raises UsageError where there is no question or it is too long to be one.
     """
-    question = " ".join(state.get("question", "").split())
+    # Bytes of a command line that are no text arrive as half characters, which nothing can encode.
+    asked = state.get("question", "").encode("utf-8", "replace").decode("utf-8")
+    question = " ".join(asked.split())
     if not question:
         raise UsageError('The question is empty; write it in quotes, as in scholar ask "How …?".')
     if len(question) > MAX_QUESTION:

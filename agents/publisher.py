@@ -32,7 +32,7 @@ async def verify(state: State, context: Context) -> Update:
     evidence = await _in_store(state["evidence"], context)
     draft = state["draft"]
     checked = _checked(draft, evidence)
-    dropped = len(draft.sentences) - len(checked.sentences)
+    dropped = _size(draft) - _size(checked)
     context.emit(Drafted(checked, state["revision"], dropped))
     return {"draft": checked, "evidence": evidence, "dropped": dropped}
 
@@ -99,6 +99,10 @@ def _checked(draft: Draft, evidence: Iterable[Evidence]) -> Draft:
     return Draft(_kept(draft.sentences, known), conflicts, draft.missing)
 
 
+def _size(draft: Draft) -> int:
+    return len(draft.sentences) + len(draft.conflicts)
+
+
 def _kept(sentences: Iterable[Sentence], known: set[str]) -> tuple[Sentence, ...]:
     cut = (Sentence(s.text, tuple(id for id in s.evidence if id in known)) for s in sentences)
     return tuple(sentence for sentence in cut if sentence.text and sentence.evidence)
@@ -160,7 +164,11 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
     if draft and draft.missing:
         notes.append(f"Not answered by what was read: {draft.missing}")
     if outcome is not Outcome.NO_EVIDENCE:
-        open_steps = [s.question for s in state.get("steps", []) if s.status == "unsolved" and s.question != s.query]
+        open_steps = [
+            s.question
+            for s in state.get("steps", [])
+            if s.status == "unsolved" and s.question != s.query
+        ]
         if len(open_steps) < len(state.get("steps", [])):
             notes += [f"No quote was found for: {question}" for question in open_steps]
     return tuple(dict.fromkeys(notes))

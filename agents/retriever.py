@@ -100,14 +100,15 @@ async def read(state: State, context: Context) -> Update:
 
 async def resolve(state: State, context: Context) -> Update:
     """Mark each step as solved where a quote answers it at least in part, and say whether there is
-    anything to write from.
+    anything new to write from.
     """
     helped = {
         step for item in state["evidence"] if item.helps != "background" for step in item.steps
     }
-    readable = state["read"] if context.preset.read == "combined" else state["evidence"]
+    material = len(state["read"] if context.preset.read == "combined" else state["evidence"])
     return {
-        "to_write": context.has_models and bool(readable),
+        "to_write": context.has_models and material > state.get("material", 0),
+        "material": material,
         "steps": [
             replace(step, status="solved" if step.id in helped else "unsolved")
             for step in state["steps"]
@@ -120,7 +121,9 @@ async def unread(state: State, context: Context) -> list[Labelled]:
     seen = set(state.get("read", []))
     per_step = [[hit for hit in state["hits"] if hit.step == step.id] for step in state["steps"]]
     order = [id for id in _taking_turns(per_step) if id not in seen]
-    return await label(context, await context.library.passages(order))
+    passages = await context.library.passages(order)
+    # One text may be stored twice, as a preprint and as published: reading it once is enough.
+    return await label(context, list({passage.text: passage for passage in passages}.values()))
 
 
 async def label(context: Context, passages: Sequence[Passage]) -> list[Labelled]:
@@ -214,7 +217,9 @@ async def _ask_readers(
     chosen = [quote for reply in replies if not isinstance(reply, BaseException) for quote in reply]
     errors = [reply for reply in replies if isinstance(reply, BaseException)]
     fatal = [error for error in errors if not isinstance(error, ModelError)]
-    if fatal or (errors and len(errors) == len(replies)):
+    nothing = not (chosen or state.get("evidence"))
+    # A library of which a part could not be read has not been found to lack an answer.
+    if fatal or (errors and (nothing or len(errors) == len(replies))):
         raise (fatal or errors)[0]
     return chosen, [f"A part of the passages could not be read: {error}" for error in errors]
 

@@ -76,26 +76,29 @@ async def compose(state: State, context: Context) -> Update:
     """Write the draft, or write it again with the jury's objections in view."""
     if context.preset.read == "combined":
         return await _read_and_write(state, context)
-    verdicts = state.get("verdicts", []) if state.get("decision") == "revise" else []
+    last = state.get("draft", Draft())
+    verdicts = state.get("verdicts", [])
     prompt = prompts.render(
         "writer",
         question=state["question"],
         quotes=await show(context, state["evidence"]),
-        draft=state["draft"].sentences if verdicts else (),
-        objections=[reason for v in verdicts if v.action == "revise" for reason in v.reasons],
+        draft=last.sentences,
+        missing=last.missing,
+        objections=[reason for v in verdicts if v.action != "accept" for reason in v.reasons],
         most=MAX_SENTENCES,
     )
     reply = await context.ask(prompt, _Draft, on_text=_show_draft(context))
-    return _update(state, _as_draft(reply), bool(verdicts))
+    revised = state.get("decision") == "revise"
+    return {"draft": _as_draft(reply), "revision": state["revision"] + revised}
 
 
 async def show(context: Context, evidence: Iterable[Evidence]) -> list[Shown]:
-    """The evidence with its papers' titles, what answers first."""
-    order = ("answers", "partly", "background")
-    ranked = sorted(evidence, key=lambda item: order.index(item.helps))
-    papers = await context.library.papers(list({item.paper_id for item in ranked}))
-    titles = {paper.id: paper.title for paper in papers}
-    return [Shown(item.id, titles.get(item.paper_id, ""), item.quote) for item in ranked]
+    """The evidence with its papers' titles, paper by paper in reading order."""
+    evidence = list(evidence)
+    papers = list(dict.fromkeys(item.paper_id for item in evidence))
+    ordered = sorted(evidence, key=lambda item: (papers.index(item.paper_id), item.start))
+    titles = {paper.id: paper.title for paper in await context.library.papers(papers)}
+    return [Shown(item.id, titles.get(item.paper_id, ""), item.quote) for item in ordered]
 
 
 async def _read_and_write(state: State, context: Context) -> Update:
@@ -128,7 +131,7 @@ async def _read_and_write(state: State, context: Context) -> Update:
     cited = {item.paper_id for item in evidence}
     quotes = tuple(item.quote for item in evidence)
     context.emit(Read(quotes, len(cited), max(0, given - len(evidence))))
-    return {**_update(state, draft, False), "evidence": evidence}
+    return {"draft": draft, "evidence": evidence}
 
 
 def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
@@ -136,10 +139,6 @@ def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
         item.passage_id == place.passage_id and item.start <= place.start < item.end
         for place in places
     )
-
-
-def _update(state: State, draft: Draft, revised: bool) -> Update:
-    return {"draft": draft, "revision": state["revision"] + revised}
 
 
 def _as_draft(reply: _Draft) -> Draft:

@@ -18,7 +18,9 @@ async def main(question: str) -> list[str]:
     graph = build_graph()
     answer = (await graph.ainvoke({"question": question, "preset": "fast"}))["answer"]
     seen = [f"{answer.outcome}: {len(answer.sentences)} sentences"]
-    async for mode, part in graph.astream({"question": question}, stream_mode=["updates", "custom"]):
+    async for mode, part in graph.astream(
+        {"question": question}, stream_mode=["updates", "custom"]
+    ):
         name = next(iter(part)) if mode == "updates" else type(part).__name__
         seen.append(f"{mode:8} {name}")
     return seen

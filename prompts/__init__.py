@@ -75,7 +75,7 @@ def _parts(name: str) -> tuple[dict[str, Any], str, str]:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - the output is a prompt, not a page
+        autoescape=False,  # the output is a prompt, not a page
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=False,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from scholar.cli import app
+import sys
 
 
 def main() -> None:
     """Run the command line; errors become one sentence and an exit code."""
-    app()
+    try:
+        # Here, so that a Ctrl-C while it loads is no traceback either.
+        from scholar.cli import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ SET_A_MODEL = (
     "These are quotes. For a written answer set a model: "
     "scholar ask … --model openai:gpt-5-mini (or SCHOLAR_MODEL)."
 )
+_UNSHOWN = frozenset({"Cc", "Cf", "Cs"})
+"""Unicode categories: control characters, marks of format such as bidi, and half characters."""
 _VOTES = {
     "accept": "accepts",
     "revise": "wants a revision",
@@ -105,7 +107,7 @@ def vote(verdict: Verdict) -> str:
 
 def plain(text: str) -> str:
     """Text from outside, without characters that could steer a terminal."""
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
 
 
 def cost(usage: Usage) -> str:
@@ -155,8 +157,9 @@ def _cited(sentence: CitedSentence, numbers: dict[str, int]) -> Text:
 
 def _conflict(conflict: CitedConflict, numbers: dict[str, int]) -> Group:
     about = plain(conflict.about).rstrip(".")
+    head = f"The sources disagree: {about}." if about else "The sources disagree."
     sides = [Padding(_cited(side, numbers), (0, 0, 0, 2)) for side in conflict.sides]
-    return Group(Text(f"The sources disagree: {about}.", style="bold"), *sides)
+    return Group(Text(head, style="bold"), *sides)
 
 
 def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:

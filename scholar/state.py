@@ -55,6 +55,7 @@ class State(Question, total=False):
     hits: Annotated[list[Hit], operator.add]
     read: list[str]
     evidence: list[Evidence]
+    material: int
     to_write: bool
     draft: Draft
     dropped: int

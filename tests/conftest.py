@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,15 +97,27 @@ async def services(notes: Library, settings: Settings) -> AsyncIterator[Services
 
 
 @pytest.fixture
-async def shelf(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Library]:
-    """A library that holds the papers of `papers.SHELF`; it lies in `settings.home`."""
+def shelf_home(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`settings.home` with a library in it that holds the papers of `papers.SHELF`."""
     # Built once and copied, since every test may change its own.
     built = tmp_path_factory.getbasetemp() / "shelf"
     if not built.exists():
-        library = Library(settings.model_copy(update={"home": built}))
-        await library.add([stored.entry for stored in SHELF.values()])
-        library.close()
+        with ThreadPoolExecutor(1) as thread:  # the test may have an event loop in this one
+            building = _build_shelf(settings.model_copy(update={"home": built}))
+            thread.submit(asyncio.run, building).result()
     shutil.copytree(built, settings.home)
+    return settings.home
+
+
+async def _build_shelf(settings: Settings) -> None:
+    library = Library(settings)
+    await library.add([stored.entry for stored in SHELF.values()])
+    library.close()
+
+
+@pytest.fixture
+def shelf(shelf_home: Path, settings: Settings) -> Iterator[Library]:
+    """The library in `shelf_home`."""
     library = Library(settings)
     yield library
     library.close()

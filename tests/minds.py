@@ -80,7 +80,7 @@ def honest(seen: Seen) -> dict[str, Any]:
                 ]
             }
         case "writer":
-            sentences = [{"text": text, "evidence": [id]} for id, text in seen.quotes.items()]
+            sentences = [{"text": text, "evidence": [name]} for name, text in seen.quotes.items()]
             return {"sentences": sentences[:3], "conflicts": [], "missing": ""}
         case "answer":
             label, text = next(iter(seen.passages.items()))

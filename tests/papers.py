@@ -1,4 +1,4 @@
-"""A small made-up literature with pages, a contradiction and a hostile paper, for the tests of runs.
+"""A small made-up literature with pages, a contradiction and a hostile paper, for tests of runs.
 
 What is stored is known here too, so that an answer is checked without asking the library.
 """
@@ -38,7 +38,7 @@ class Stored:
         return Entry(self.paper, self.document.text, cut(self.paper.id, self.document))
 
 
-def _stored(id: str, title: str, pages: list[list[str]], **fields: Any) -> Stored:
+def _stored(key: str, title: str, pages: list[list[str]], **fields: Any) -> Stored:
     """A paper with a heading and a paragraph per page; one page alone has no number."""
     blocks = [
         block
@@ -48,7 +48,8 @@ def _stored(id: str, title: str, pages: list[list[str]], **fields: Any) -> Store
     text, _, sections = place(blocks)
     starts = [section.start for section in sections] if len(pages) > 1 else []
     numbered = tuple(Page(start, number) for number, start in enumerate(starts, start=1))
-    return Stored(Paper(id, title, **fields), Document(text, title, pages=numbered, sections=sections))
+    document = Document(text, title, pages=numbered, sections=sections)
+    return Stored(Paper(key, title, **fields), document)
 
 
 def _ablation(name: str, runs: int) -> list[str]:
@@ -76,7 +77,7 @@ SHELF = {
         ),
         _stored(
             REVISITED,
-            "Graph Walks Revisited: a Long Title that Does not End before the Line Has to Be Broken",
+            "Graph Walks Revisited: a Title that Does not End before the Line Has to Be Broken",
             [[NO_GAIN, "The earlier gain on multi-hop questions came from a larger reader."]],
             authors=("Kurt Gödel", "Emmy Noether"),
             year=2025,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -86,7 +87,7 @@ def writes(missing: str = "", conflict: bool = False) -> Mind:
     """A writer of one sentence per quote, or of one conflict between the first two."""
 
     def write(seen: Seen) -> dict[str, Any]:
-        sentences = [{"text": text, "evidence": [id]} for id, text in seen.quotes.items()]
+        sentences = [{"text": text, "evidence": [name]} for name, text in seen.quotes.items()]
         conflicts = [{"about": "the gain", "sides": sentences[:2]}] if conflict else []
         return {
             "sentences": [] if conflict else sentences,
@@ -239,10 +240,15 @@ async def test_one_juror_that_fails_is_not_counted(desk: OpenDesk) -> None:
     assert [verdict.failed for verdict in answer.verdicts] == [True, False, False]
 
 
+async def tokens_of(desk: OpenDesk, calls: int) -> int:
+    """What the first calls of a whole run come to."""
+    events = await events_of(desk(honest).scholar.start(QUESTION))
+    spent = [event.call for event in events if isinstance(event, Called)]
+    return sum(call.input_tokens + call.output_tokens for call in spent[:calls])
+
+
 async def test_tokens_that_are_spent_end_the_run_with_its_quotes(desk: OpenDesk) -> None:
-    whole = [e.call for e in await events_of(desk(honest).scholar.start(QUESTION)) if _is_call(e)]
-    two_calls = sum(call.input_tokens + call.output_tokens for call in whole[:2])
-    at = desk(honest, budget=Budget(tokens=two_calls))
+    at = desk(honest, budget=Budget(tokens=await tokens_of(desk, calls=2)))
     answer = await at.scholar.ask(QUESTION)
     assert answer.outcome is Outcome.BUDGET_SPENT
     assert at.calls == ROUND[:2]
@@ -250,14 +256,9 @@ async def test_tokens_that_are_spent_end_the_run_with_its_quotes(desk: OpenDesk)
     assert texts(answer) == quotes(answer) != []
 
 
-def _is_call(event: Event) -> bool:
-    return isinstance(event, Called)
-
-
 async def test_tokens_that_are_spent_before_the_jury_leave_the_draft(desk: OpenDesk) -> None:
-    whole = [e.call for e in await events_of(desk(honest).scholar.start(QUESTION)) if _is_call(e)]
-    three_calls = sum(call.input_tokens + call.output_tokens for call in whole[:3])
-    answer = await desk(honest, budget=Budget(tokens=three_calls)).scholar.ask(QUESTION)
+    budget = Budget(tokens=await tokens_of(desk, calls=3))
+    answer = await desk(honest, budget=budget).scholar.ask(QUESTION)
     assert answer.outcome is Outcome.BUDGET_SPENT
     assert answer.sentences
     assert all(verdict.failed for verdict in answer.verdicts)
@@ -396,7 +397,8 @@ async def test_a_jury_that_is_never_content_is_published_with_its_dissent(desk: 
 
 
 async def test_the_jury_can_send_the_run_back_to_search_once(desk: OpenDesk) -> None:
-    at = desk(but(juror=jurors(vote("search_more", "BM25 training"))))
+    wishes = [vote("search_more", "BM25 training"), vote("search_more", "red rovers on Mars")]
+    at = desk(but(juror=jurors(*wishes)))
     answer = await at.scholar.ask("What do graph walks gain?", k=1)
     assert answer.coverage.searches == ("What do graph walks gain?", "BM25 training")
     assert at.calls.count("planner") == 1
@@ -404,6 +406,29 @@ async def test_the_jury_can_send_the_run_back_to_search_once(desk: OpenDesk) -> 
     assert BM25 in at.shown("reader")[1]
     assert answer.outcome is Outcome.PARTIAL
     assert answer.sentences
+
+
+async def test_a_search_that_brings_nothing_new_is_not_read_or_written_from(
+    desk: OpenDesk,
+) -> None:
+    at = desk(but(juror=jurors(vote("search_more", "entities of passages"))))
+    answer = await at.scholar.ask(QUESTION)
+    assert len(answer.coverage.searches) == 2
+    assert at.calls == ROUND
+    assert answer.outcome is Outcome.PARTIAL
+    assert answer.sentences
+
+
+async def test_a_passage_is_read_once(desk: OpenDesk) -> None:
+    at = desk(but(juror=jurors(vote("search_more", "graph walks BM25"), vote("accept"))))
+    await at.scholar.ask(QUESTION, k=2)
+    first, second = (set(re.findall(r"<passage.*?</passage>", s, re.S)) for s in at.shown("reader"))
+    assert second
+    assert not {_text_of(p) for p in first} & {_text_of(p) for p in second}
+
+
+def _text_of(passage: str) -> str:
+    return passage.split("\n", 1)[1]
 
 
 async def test_a_jury_that_asks_for_what_was_searched_ends_the_run(desk: OpenDesk) -> None:
@@ -575,6 +600,21 @@ async def test_a_small_window_is_read_in_several_calls_and_survives_one_failure(
     assert any("could not be read" in note for note in answer.notes)
 
 
+async def test_a_reader_that_rambles_is_cut_short(desk: OpenDesk) -> None:
+    runs = [f"Run {n} of the term ablation of graph walks keeps {n} links" for n in range(1, 26)]
+    at = desk(but(reader=picks(*runs)))
+    await at.scholar.ask(QUESTION)
+    assert at.shown("writer")[0].count("<quote ") == retriever.MAX_QUOTES
+
+
+async def test_a_library_read_in_part_is_not_said_to_hold_no_answer(desk: OpenDesk) -> None:
+    def read(seen: Seen) -> Any:
+        return {"quotes": []} if RANKING in seen.text else NO_KEY
+
+    answer = await desk(but(reader=read), context_window=2_048).scholar.ask(QUESTION)
+    assert answer.outcome is Outcome.MODEL_FAILED
+
+
 # The graph by itself
 
 
@@ -603,9 +643,8 @@ async def test_the_graph_streams_values_updates_and_events(desk: OpenDesk) -> No
     nodes: list[str] = []
     events: list[Event] = []
     values: list[dict[str, Any]] = []
-    async for mode, part in graph.astream(
-        {"question": QUESTION}, stream_mode=["values", "updates", "custom"]
-    ):
+    parts: Any = graph.astream({"question": QUESTION}, stream_mode=["values", "updates", "custom"])
+    async for mode, part in parts:
         if mode == "updates":
             nodes += part
         elif mode == "custom":
@@ -644,8 +683,9 @@ def context(desk: OpenDesk) -> Callable[..., Context]:
     return context
 
 
-def evidence(id: str, quote: str, start: int, **fields: Any) -> Evidence:
-    return Evidence(id, quote, WALKS, f"{WALKS}#0", start, start + len(quote), **fields)
+def evidence(name: str, quote: str, start: int, **fields: Any) -> Evidence:
+    end = start + len(quote)
+    return Evidence(name, quote, WALKS, f"{WALKS}#0", start, end, page=1, **fields)
 
 
 async def test_the_planner_falls_back_on_the_question(context: Callable[..., Context]) -> None:
@@ -687,7 +727,12 @@ async def test_the_check_keeps_what_stands_in_the_store(context: Callable[..., C
         evidence("e4", RANKING, 8, origin="parametric"),
     ]
     draft = Draft(
-        (Sentence("a", ("e1", "e2")), Sentence("b", ("e3",)), Sentence("c", ()), Sentence("", ("e1",)))
+        (
+            Sentence("a", ("e1", "e2")),
+            Sentence("b", ("e3",)),
+            Sentence("c", ()),
+            Sentence("", ("e1",)),
+        )
     )
     state: State = {"evidence": found, "draft": draft, "revision": 0}
     update = await publisher.verify(state, context())

@@ -563,6 +563,10 @@ def test_front_matter_that_cannot_be_used_is_refused(
         read_text(tmp_path, f"---\n{front}\n---\nWords.")
 
 
+def test_front_matter_may_follow_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read_text(tmp_path, "\ufeff---\ntitle: Of Foxes\n---\nWords.").title == "Of Foxes"
+
+
 def test_front_matter_makes_no_objects(tmp_path: Path) -> None:
     front = "title: !!python/object/apply:os.getcwd []"
     assert read_text(tmp_path, f"---\n{front}\n---\nWords.").title == "note"

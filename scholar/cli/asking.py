@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import get_args
 
 from scholar import report, settings
 from scholar.cli.adding import add_all, exit_code, failure, summary
@@ -13,6 +14,7 @@ from scholar.errors import BudgetSpent, ModelError, SourceError, UsageError
 from scholar.events import Finished
 from scholar.library.ingest import Result
 from scholar.runs import Run, Scholar
+from scholar.settings import Role
 from scholar.values import Answer, Outcome
 
 EXIT_CODES = {
@@ -26,6 +28,10 @@ EXIT_CODES = {
     Outcome.BUDGET_SPENT: BudgetSpent.exit_code,
     Outcome.CANCELLED: CANCELLED,
 }
+CUT_SHORT = frozenset(
+    (Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.BUDGET_SPENT, Outcome.CANCELLED)
+)
+"""Outcomes of runs that could not go on; the first of their notes says why."""
 
 
 async def ask(
@@ -37,7 +43,8 @@ async def ask(
     json: bool,
 ) -> int:
     """Ask, show what happens on standard error, and print the answer."""
-    known = settings.load(model=model, preset=preset)
+    roles = dict.fromkeys(get_args(Role), model) if model else None
+    known = settings.load(model=model, models=roles, preset=preset)
     async with Scholar(known, on_notice=notice) as scholar:
         run = scholar.start(question, k=k)
         if sources:
@@ -48,8 +55,10 @@ async def ask(
     else:
         err.print()
         report.show(answer, out)
-    if answer.outcome in (Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.BUDGET_SPENT):
+    if answer.outcome in CUT_SHORT:
         complain(answer.notes[0])
+    elif answer.outcome is Outcome.NO_EVIDENCE and json:
+        complain("The library does not answer this; add papers on it and ask again.")
     return EXIT_CODES[answer.outcome]
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import scholar
-from scholar import prompts, settings
+from scholar import prompts, report, settings
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.cli.common import out, print_json
@@ -48,7 +48,7 @@ async def doctor(json: bool) -> int:
         table = Table.grid(padding=(0, 1))
         for finding in findings:
             mark = Text("ok", style="green") if finding.ok else Text("!!", style="red")
-            detail = Text(finding.detail)
+            detail = Text(report.plain(finding.detail))
             if finding.fix:
                 detail.append(f"\n→ {finding.fix}", style="bold")
             table.add_row(mark, Text(finding.what), detail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 import os
+import re
 import sys
 import traceback
 from collections.abc import Coroutine
@@ -15,12 +16,21 @@ import platformdirs
 import typer
 from rich.console import Console
 
+from scholar import report
 from scholar.errors import ScholarError
 
 CANCELLED = 130
+# What JSON allows inside its strings although it could steer a terminal, and halves of characters.
+_STEERING = re.compile(r"[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for `run`; rich would end the process on its own terms
+
+
+out = _Console(highlight=False, markup=False, emoji=False)
+err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def run(command: Coroutine[Any, Any, int | None]) -> None:
@@ -44,17 +54,18 @@ def run(command: Coroutine[Any, Any, int | None]) -> None:
 
 def complain(message: str) -> None:
     """Say on standard error what is wrong."""
-    err.print(f"scholar: {message}", soft_wrap=True)
+    err.print(f"scholar: {report.plain(message)}", soft_wrap=True)
 
 
 def notice(message: str) -> None:
     """Say on standard error what a person should know."""
-    err.print(message, style="yellow")
+    err.print(report.plain(message), style="yellow")
 
 
 def print_json(value: object) -> None:
     """Print plain data as JSON on standard output."""
-    typer.echo(json_module.dumps(value, ensure_ascii=False, indent=2))
+    text = json_module.dumps(value, ensure_ascii=False, indent=2)
+    typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _unexpected(error: Exception) -> int:

@@ -52,7 +52,7 @@ class Progress:
                     self._line("", f"{n}. {step.question}", timed=False)
                 self._doing("searching")
             case events.Searched(step, passages, titles, total):
-                found = f"{passages} passages of {len(titles)} of {total} papers"
+                found = f"{_count(passages, 'passage')} of {len(titles)} of {total} papers"
                 self._line("search", f"{found}: {step.query}")
                 self._doing("reading")
             case events.Read(quotes, papers, dropped):
@@ -99,12 +99,16 @@ class Progress:
 
 
 def _read(quotes: int, papers: int, dropped: int) -> str:
-    text = f"{quotes} quote{'s' if quotes != 1 else ''} from {papers} paper{'s' if papers != 1 else ''}"
+    text = f"{_count(quotes, 'quote')} from {_count(papers, 'paper')}"
     return f"{text}; {dropped} dropped, not in the text" if dropped else text
 
 
 def _written(sentences: int, revision: int, dropped: int) -> str:
-    text = f"{sentences} sentence{'s' if sentences != 1 else ''}"
+    text = _count(sentences, "sentence")
     if revision:
         text += f", revision {revision}"
     return f"{text}; {dropped} dropped, no valid quote" if dropped else text
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

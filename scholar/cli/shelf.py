@@ -34,6 +34,7 @@ async def _opened() -> AsyncIterator[Library]:
 
 async def search(query: str, k: int, json: bool) -> int:
     """Print the passages that fit `query` best."""
+    query = report.plain(query)
     if not query.strip():
         raise UsageError("The query is empty; say what to look for.")
     async with _opened() as library:
@@ -52,7 +53,8 @@ async def search(query: str, k: int, json: bool) -> int:
         place = f"  p. {passage.page}" if passage.page else ""
         section = f"  {passage.section}" if passage.section else ""
         out.print(Text(f"{n:2d}  {report.reference(papers[hit.paper_id])}", style="bold"))
-        out.print(Text(f"    {hit.scores['fused']:.2f}{place}{section}", style="dim"))
+        line = f"    {hit.scores['fused']:.2f}{place}{report.plain(section)}"
+        out.print(Text(line, style="dim"))
         text = " ".join(report.plain(passage.text).split())
         out.print(
             Padding(Text(text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")), (0, 0, 1, 4))
@@ -88,13 +90,14 @@ async def show_paper(id: str, json: bool) -> None:
         print_json({**report.paper_to_json(paper), "passages": rows})
         return
     out.print(Text(report.reference(paper), style="bold"))
-    out.print(Text(f"{paper.id}  {len(passages)} passages  {paper.source}", style="dim"))
+    line = f"{paper.id}  {len(passages)} passages  {paper.source}"
+    out.print(Text(report.plain(line), style="dim"))
     for passage in passages:
         place = " · ".join(
             part for part in (f"p. {passage.page}" if passage.page else "", passage.section) if part
         )
         out.print()
-        out.print(Text(place, style="dim"))
+        out.print(Text(report.plain(place), style="dim"))
         out.print(Text(report.plain(passage.text)))
 
 

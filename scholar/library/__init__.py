@@ -8,29 +8,23 @@ driven on when the library is opened next.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from scholar.errors import LibraryError, SettingsError
-from scholar.library import embedding
+from scholar.errors import LibraryError
 from scholar.library.catalogue import Catalogue, Entry
+from scholar.library.dense import Dense
 from scholar.library.lexical import Lexical
 from scholar.library.ranking import Ranking, fuse
 from scholar.settings import Settings
 from scholar.text import sentences
 from scholar.values import Hit, Paper, Passage
-
-if TYPE_CHECKING:
-    from scholar.library.vectors import Vectors
 
 __all__ = ["Entry", "Extract", "Library", "Stats"]
 
@@ -43,10 +37,6 @@ LOCK_PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
 REBUILD_BATCH = 64
 """Papers indexed at a time when rebuilding, so that memory does not grow with the library."""
-_WRITTEN = "written"
-"""What the catalogue remembers to count writes by, so that other processes notice them."""
-_UNEMBEDDED = "unembedded"
-"""What the catalogue remembers where papers lack vectors that the others have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +74,6 @@ class Library:
     def __init__(
         self, settings: Settings, *, on_notice: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._settings = settings
-        self._notice = on_notice
-        self._loading = threading.RLock()
         self.folder = settings.home / "library"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,8 +89,7 @@ class Library:
                 f"The word index in {self.folder / 'lexical'} cannot be read ({error}); "
                 "delete that folder, then: scholar library rebuild."
             ) from error
-        self._written = self._catalogue.get_meta(_WRITTEN)
-        self._built_with: str | None = None
+        self._dense = Dense(self.folder / "chroma", self._catalogue, settings, on_notice)
         self._lock = FileLock(self.folder / "write.lock")
         self._recover()
 
@@ -153,80 +139,14 @@ class Library:
 
     async def warm(self) -> None:
         """Load the embedder and the vectors now, so that the first search does not wait."""
-        await asyncio.to_thread(lambda: self._embedder and self._vectors)
+        await asyncio.to_thread(self._dense.warm)
 
     def close(self) -> None:
         """Let go of the files."""
-        if "_vectors" in self.__dict__:
-            self._vectors.close()
+        self._dense.close()
         self._catalogue.close()
 
     # Everything below runs in a worker thread.
-
-    @cached_property
-    def _vectors(self) -> Vectors:
-        from scholar.library.vectors import Vectors
-
-        with self._loading:
-            if "_vectors" in self.__dict__:  # another thread was first
-                return self._vectors
-            return Vectors(self.folder / "chroma")
-
-    @cached_property
-    def _embedder(self) -> embedding.Embedder | None:
-        """The embedder this library was built with; None where it searches by BM25 alone."""
-        with self._loading:
-            if "_embedder" in self.__dict__:  # another thread was first
-                return self._embedder
-            embedder = self._load_embedder()
-            self._built_with = self._catalogue.get_meta("embedder")
-            return embedder
-
-    def _load_embedder(self) -> embedding.Embedder | None:
-        remembered = self._catalogue.get_meta("embedder")
-        setting = self._settings.embedder
-        if remembered is None:
-            choice = embedding.choose(setting, offline=self._settings.offline)
-            return self._settle_on(choice.name, _loaded(choice))
-        if remembered == "none":
-            self._offer_more(setting)
-            return None
-        choice = embedding.choose(setting, offline=self._settings.offline)
-        if choice.load is None or choice.name != remembered:
-            self._notice(
-                f"This library was embedded by {remembered}, which the settings now replace by "
-                f"{choice.name}: searching by BM25 alone. To embed it anew: scholar library rebuild."
-            )
-            return None
-        if self._catalogue.get_meta(_UNEMBEDDED):
-            self._notice(
-                "Some papers were added while the embedder was not at hand and are found by their "
-                "words alone; to embed them too: scholar library rebuild."
-            )
-        return choice.load()
-
-    def _settle_on(
-        self, name: str, embedder: embedding.Embedder | None
-    ) -> embedding.Embedder | None:
-        self._catalogue.set_meta("embedder", name)
-        if embedder is None and self._settings.embedder != "none":
-            self._notice(
-                "Searching by words alone (BM25): no embedding model is at hand. To search by "
-                f"meaning too: {embedding.TURN_ON} && scholar library rebuild."
-            )
-        return embedder
-
-    def _offer_more(self, setting: str) -> None:
-        try:
-            choice = embedding.choose(setting, offline=self._settings.offline, fetch=False)
-        except SettingsError as error:
-            self._notice(str(error))
-            return
-        if choice.load is not None:
-            self._notice(
-                f"This library is searched by BM25 alone and {choice.name} is at hand now; "
-                "to search by meaning too: scholar library rebuild."
-            )
 
     def _recover(self) -> None:
         if not self._catalogue.unfinished():
@@ -238,21 +158,6 @@ class Library:
                 self._index_all([id for id, state in unfinished.items() if state == "pending"])
         except Timeout:
             return  # another process is writing them at this moment
-
-    def _follow(self) -> None:
-        """Let go of the vectors and embedder where another process has written since.
-
-        Chroma keeps in memory what it has read and never looks again.
-        """
-        written = self._catalogue.get_meta(_WRITTEN)
-        if written == self._written:
-            return
-        with self._loading:
-            if "_vectors" in self.__dict__:
-                self.__dict__.pop("_vectors").close()
-            if self._catalogue.get_meta("embedder") != self._built_with:
-                self.__dict__.pop("_embedder", None)
-            self._written = written
 
     def _add(self, entries: list[Entry]) -> None:
         with self._writing():
@@ -275,24 +180,14 @@ class Library:
     def _index(self, paper_ids: list[str]) -> None:
         passages = self._catalogue.passages_of(paper_ids)
         texts = self._indexed_texts(passages)
-        if self._has_vectors():
-            self._vectors.remove(paper_ids)
-        if self._embedder is not None:
-            self._vectors.write(passages, self._embedder.embed(texts))
-        elif self._catalogue.get_meta("embedder") != "none":
-            self._catalogue.set_meta(_UNEMBEDDED, "yes")
+        self._dense.write(paper_ids, passages, texts)
         self._lexical.write(zip(passages, texts, strict=True), gone=paper_ids)
         self._catalogue.set_state(paper_ids, "ready")
 
     def _unindex(self, paper_ids: list[str]) -> None:
-        if self._has_vectors():
-            self._vectors.remove(paper_ids)
+        self._dense.remove(paper_ids)
         self._lexical.write([], gone=paper_ids)
         self._catalogue.delete(paper_ids)
-
-    def _has_vectors(self) -> bool:
-        """Whether there may be vectors, also those of an embedder that is not at hand."""
-        return "_vectors" in self.__dict__ or (self.folder / "chroma").exists()
 
     def _indexed_texts(self, passages: Sequence[Passage]) -> list[str]:
         """What is indexed of each passage: its text under the title of its paper."""
@@ -301,13 +196,12 @@ class Library:
         return [f"{titles[passage.paper_id]}\n{passage.text}" for passage in passages]
 
     def _search(self, query: str, k: int) -> list[Hit]:
-        self._follow()
+        if not query.strip():
+            return []
         depth = max(k, CANDIDATES)
         rankings: dict[str, Ranking] = {"bm25": self._lexical.search(query, depth)}
-        if self._embedder is not None and query.strip():
-            vector = self._embedder.embed([query])[0]
-            with self._loading:
-                rankings["dense"] = self._vectors.search(vector, depth)
+        if (dense := self._dense.search(query, depth)) is not None:
+            rankings["dense"] = dense
         parts = {name: dict(ranking) for name, ranking in rankings.items()}
         best = fuse(rankings, WEIGHTS)[:k]
         owners = {p.id: p.paper_id for p in self._catalogue.passages([id for id, _ in best])}
@@ -354,39 +248,34 @@ class Library:
             near = titled.get(passage.paper_id, set())  # the paper may be gone since
             carried = sum(w * (1.0 if t in here else 0.5 * (t in near)) for t, w in idf.items())
             scores.append(carried / total)
-        if self._embedder is None:
+        vectors = self._dense.embed([query, *texts])
+        if vectors is None:
             return scores
-        cosines = self._embedder.embed(texts) @ self._embedder.embed([query])[0]
+        cosines = vectors[1:] @ vectors[0]
         return list((np.asarray(scores) + np.clip(cosines, 0.0, 1.0)) / 2)
 
     def _rebuild(self, on_progress: Callable[[int, int], None]) -> None:
         with self._writing():
-            choice = embedding.choose(self._settings.embedder, offline=self._settings.offline)
-            embedder = _loaded(choice)  # an error shall come before anything is dropped
+            put_in_place = self._dense.choose_anew()
             ids = [paper.id for paper in self._catalogue.papers()]
             self._catalogue.set_state(ids, "pending")
-            if self._has_vectors():
-                self._vectors.clear()
+            put_in_place()
             self._lexical.clear()
-            self.__dict__["_embedder"] = self._settle_on(choice.name, embedder)
-            self._built_with = choice.name
-            self._catalogue.set_meta(_UNEMBEDDED, "")
             self._index_all(ids, on_progress)
 
     def _stats(self) -> Stats:
         papers, passages = self._catalogue.counts()
-        return Stats(papers, passages, self._catalogue.get_meta("embedder") or "none", self.folder)
+        return Stats(papers, passages, self._dense.name, self.folder)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             with self._lock.acquire(timeout=LOCK_PATIENCE):
-                self._follow()
+                self._dense.follow()
                 try:
                     yield
                 finally:
-                    self._written = str(int(self._written or 0) + 1)
-                    self._catalogue.set_meta(_WRITTEN, self._written)
+                    self._dense.has_written()
         except Timeout:
             raise LibraryError(
                 "Another process is still writing to the library; wait for it, then try again."
@@ -395,10 +284,6 @@ class Library:
 
 def _sqlite_in(folder: Path) -> sa.URL:
     return sa.URL.create("sqlite", database=str(folder / "catalogue.sqlite"))
-
-
-def _loaded(choice: embedding.Choice) -> embedding.Embedder | None:
-    return choice.load() if choice.load else None
 
 
 def _is_sentence(text: str) -> bool:

@@ -160,7 +160,7 @@ class Catalogue:
         }
 
     def passages(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages `ids` of ready papers, with their text, in that order; others are left out."""
+        """The passages `ids` of ready papers, with their text, in that order, without others."""
         query = _passage_query().where(_papers.c.state == "ready")
         found = {
             row["id"]: _passage(row)

@@ -218,8 +218,10 @@ def _fetch_onnx() -> bool:
             with part.open("wb") as file:
                 for block in response.iter_bytes():
                     file.write(block)
+        if _sha256(part) != onnx._MODEL_SHA256:
+            return False  # Chroma would fetch it three times more
         part.replace(folder / onnx.ARCHIVE_FILENAME)
-        onnx()._download_model_if_not_exists()  # checks the archive's sum and unpacks it
+        onnx()._download_model_if_not_exists()  # unpacks it
     except (httpx.HTTPError, OSError, ValueError):
         return False  # the caller says that search runs on BM25 alone, and how to change that
     finally:

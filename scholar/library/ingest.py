@@ -57,15 +57,11 @@ async def expand(
     items: list[Item] = []
     ids: list[str] = []
     for source in sources:
-        path = Path(os.path.expanduser(source))
-        if os.path.isdir(path):
-            items += _walk(path)
-        elif path.suffix.lower() == ".bib" and os.path.isfile(path):
-            items += _bibliography(path)
-        elif not os.path.exists(path) and (found := arxiv.parse_id(source)):
-            ids.append("".join(found))
+        named = _named(source)
+        if isinstance(named, str):
+            ids.append(named)
         else:
-            items.append(path)
+            items += named
     if ids:
         items += await _ask(source_of(settings).by_id(ids), " ".join(ids))
     if query:
@@ -95,6 +91,19 @@ async def ingest(
 def source_of(settings: Settings) -> arxiv.ArxivSource:
     """arXiv as the settings say it is reached."""
     return arxiv.ArxivSource(settings.arxiv, offline=settings.offline)
+
+
+def _named(source: str) -> list[Item] | str:
+    """The items that `source` names on this machine, or the arXiv id that it is."""
+    # By os.path, which takes a name that no file can have for that of an absent one.
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
+        return _walk(path)
+    if path.suffix.lower() == ".bib" and os.path.isfile(path):
+        return _bibliography(path)
+    if not os.path.exists(path) and (found := arxiv.parse_id(source)):
+        return "".join(found)
+    return [path]
 
 
 def _walk(folder: Path) -> list[Item]:

@@ -11,11 +11,13 @@ from typing import Any
 
 import chromadb
 import numpy as np
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
-from chromadb.errors import NotFoundError
+from chromadb.errors import ChromaError, NotFoundError
 from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
 from numpy.typing import NDArray
 
+from scholar.errors import LibraryError
 from scholar.values import Passage
 
 __all__ = ["ONNXMiniLM_L6_V2", "Vectors"]
@@ -24,13 +26,24 @@ Vectors32 = NDArray[np.float32]
 
 
 class Vectors:
-    """A Chroma collection of passages in `folder`, compared by cosine."""
+    """A Chroma collection of passages in `folder`, compared by cosine.
+
+    Raises LibraryError where the folder cannot be used.
+    """
 
     def __init__(self, folder: Path) -> None:
-        # Only the concrete client, not the ClientAPI it is declared as, can be closed.
-        self._client: Any = chromadb.PersistentClient(
-            path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
-        )
+        try:
+            # Only the concrete client, not the ClientAPI it is declared as, can be closed.
+            self._client: Any = chromadb.PersistentClient(
+                path=str(folder), settings=ChromaSettings(anonymized_telemetry=False)
+            )
+        except ChromaError as error:
+            # Or the next try would get the broken one again.
+            SharedSystemClient._identifier_to_system.pop(str(folder), None)
+            raise LibraryError(
+                f"The vectors in {folder} cannot be used ({error}); "
+                "delete that folder, then: scholar library rebuild."
+            ) from error
         self._open()
 
     def _open(self) -> None:

@@ -33,6 +33,8 @@ _ARXIV_DOI = "10.48550/arxiv."
 _KEY = re.compile(r"@\s*\w+\s*[{(]\s*([^,\s{}=]+)")
 _SPACE = re.compile(r"\s+")
 _LATEX = re.compile(r"[\\{}$%~]|--|``|''")
+# Pairs that LaTeX prints as one: dashes, quotation marks, Spanish marks.
+_LIGATURE = re.compile(r"([-`'])(?=\1)|[?!](?=`)")
 _BARE_PERCENT = re.compile(r"(?<!\\)%")
 _BARE_DOLLAR = re.compile(r"(?<!\\)\$")
 _BETWEEN_FILES = re.compile(r"(?<!\\);")
@@ -337,7 +339,7 @@ def _written_name(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_SPECIAL)
+    return _LIGATURE.sub(r"\g<0>{}", text.translate(_SPECIAL))
 
 
 def _keys(papers: list[Paper]) -> Iterator[str]:

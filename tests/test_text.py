@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scholar.text import paragraphs, sentences
+
+PIECES = st.sampled_from(
+    [
+        "One two",
+        "A b. ",
+        "Is it? ",
+        "et al. [3] ",
+        "Fig. 2 ",
+        "e.g. ",
+        "3.5 ",
+        "x",
+        ". ",
+        "! ",
+        " ",
+        "\n",
+        "\n\n",
+        "\n \t\n",
+        "é",
+        "“So.” ",
+        "中文。",
+        "\t",
+        "\u00a0",
+        "U.S. ",
+        "[1, 2]",
+        "…",
+    ]
+)
+TEXTS = st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=200)
+
+
+def cut(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentences(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n\n ", []),
+        ("x", ["x"]),
+        ("It works. It is fast.", ["It works.", "It is fast."]),
+        ("As Wu et al. [3] show, it is so. We agree.", ["As Wu et al. [3] show, it is so."]),
+        ("We gain 3.5 points, e.g. on QA. Good.", ["We gain 3.5 points, e.g. on QA.", "Good."]),
+        ("A heading\n\nIt works.", ["A heading", "It works."]),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text: str, expected: list[str]) -> None:
+    assert cut(text)[: len(expected)] == expected
+
+
+@given(TEXTS)
+def test_sentences_hold_every_character_once_and_in_order(text: str) -> None:
+    spans = sentences(text)
+    assert all(a_end <= b_start for (_, a_end), (b_start, _) in pairwise(spans))
+    assert all(text[start:end] == text[start:end].strip() != "" for start, end in spans)
+    assert "".join("".join(cut(text)).split()) == "".join(text.split())
+
+
+@given(TEXTS)
+def test_no_sentence_crosses_a_blank_line(text: str) -> None:
+    within = paragraphs(text)
+    for start, end in sentences(text):
+        assert any(a <= start and end <= b for a, b in within)
+    assert not any("\n\n" in text[start:end] for start, end in within)
