@@ -81,9 +81,15 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=False,
     )
     environment.filters["quoted"] = quoted
+    environment.filters["attribute"] = attribute
     return environment
 
 
 def quoted(text: str) -> str:
     """Retrieved text as data: nothing in it can close the fence it stands in or open another."""
     return text.replace("<", "‹").replace(">", "›")
+
+
+def attribute(text: str) -> str:
+    """Retrieved text inside the quotation marks of an attribute, on one line."""
+    return " ".join(quoted(text).replace('"', "”").split())

@@ -183,11 +183,11 @@ def test_nobody_is_asked_who_should_not_be(
 class _Portal(BaseHTTPRequestHandler):
     """A hotel's network: every address has the same friendly page."""
 
-    def do_HEAD(self) -> None:  # noqa: N802 - the name is the base class's
+    def do_HEAD(self) -> None:
         self.send_response(200)
         self.end_headers()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.do_HEAD()
         self.wfile.write(b"<html>Please log in.</html>")
 

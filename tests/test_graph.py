@@ -323,7 +323,9 @@ async def test_quotes_that_can_no_longer_be_checked_are_not_published(
             _break(shelf)
         return honest(seen)
 
-    answer = await desk(but(**{call: break_once})).scholar.ask(QUESTION)
+    at = desk(but(**{call: break_once}))
+    answer = await at.scholar.ask(QUESTION)
+    assert at.calls[-1] == call  # nobody is asked after that
     assert answer.outcome is Outcome.TOOLS_FAILED
     assert not answer.sentences
     assert "SCHOLAR_HOME" in answer.notes[0]
@@ -434,6 +436,7 @@ def _text_of(passage: str) -> str:
 async def test_a_jury_that_asks_for_what_was_searched_ends_the_run(desk: OpenDesk) -> None:
     at = desk(but(juror=jurors(vote("search_more", QUESTION.upper()))))
     answer = await at.scholar.ask(QUESTION)
+    assert answer.coverage.searches == (QUESTION,)
     assert at.calls == ROUND
     assert answer.outcome is Outcome.PARTIAL
     assert answer.sentences

@@ -254,15 +254,21 @@ async def test_a_pdf_replaces_the_abstract_of_its_record(
     assert len(await library.passages_of(known_as)) > 20
 
 
+def copy_pdfs(data: Path, folder: Path) -> list[Path]:
+    """Copy all PDF files under `data` into the flat `folder`."""
+    folder.mkdir()
+    files = sorted(data.rglob("*.pdf"))
+    for n, file in enumerate(files):
+        shutil.copy(file, folder / f"{n:02}-{file.name}")
+    return files
+
+
 @pytest.mark.slow
 async def test_every_real_pdf_is_added_or_fails_with_a_reason(
     library: Library, settings: Settings, data: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pdfs"
-    files = sorted(data.rglob("*.pdf"))
-    folder.mkdir()
-    for n, file in enumerate(files):
-        shutil.copy(file, folder / f"{n:02}-{file.name}")
+    files = copy_pdfs(data, folder)
     results = await add(library, settings, folder)
     assert len(results) == len(files)
     for result in results:

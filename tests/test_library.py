@@ -74,6 +74,12 @@ async def test_adding_again_changes_nothing(library: Library) -> None:
     assert [p.id for p in await library.passages_of("file:cats")] == ids
 
 
+def test_indexing_a_passage_again_does_not_double_it(library: Library) -> None:
+    for _ in range(2):
+        library._lexical.write([(entry("file:cats").passages[0], CATS)])
+    assert len(library._lexical.search("kitten", 5)) == 1
+
+
 async def test_a_new_text_replaces_the_old_one_and_its_keys(library: Library) -> None:
     old = entry("file:a", CATS)
     await library.add([Entry(old.paper, old.text, old.passages, ("sha256:old",))])
@@ -584,13 +590,22 @@ async def test_meaning_follows_what_another_process_has_written(hybrid: Library)
 
 @pytest.mark.slow
 @needs_minilm
-def test_threads_share_one_set_of_vectors(hybrid: Library) -> None:
-    hybrid.__dict__.pop("_vectors").close()
-    together = threading.Barrier(8)
+async def test_search_goes_on_by_words_while_another_process_begins_to_rebuild(
+    hybrid: Library,
+) -> None:
+    hybrid._dense._open()._client.delete_collection("passages")
+    (hit,) = await hybrid.search("kitten", 5)
+    assert set(hit.scores) == {"fused", "bm25"}
 
-    def get(_: int) -> int:
-        together.wait(10)
-        return id(hybrid._vectors)
 
-    with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(get, range(8)))) == 1
+@pytest.mark.slow
+@needs_minilm
+async def test_first_searches_while_the_embedder_loads_do_not_block_each_other(
+    hybrid: Library,
+) -> None:
+    for _ in range(5):
+        library = Library(load(home=hybrid.folder.parent, offline=True))
+        searches = [found(library, "young pets napping") for _ in range(6)]
+        results = await asyncio.wait_for(asyncio.gather(library.warm(), *searches), 60)
+        assert all(result and result[0] == "file:cats" for result in results[1:])
+        library.close()

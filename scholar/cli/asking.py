@@ -8,7 +8,7 @@ from typing import get_args
 
 from scholar import report, settings
 from scholar.cli.adding import add_all, exit_code, failure, summary
-from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
+from scholar.cli.common import CANCELLED, clean, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
 from scholar.errors import BudgetSpent, ModelError, SourceError, UsageError
 from scholar.events import Finished
@@ -46,7 +46,7 @@ async def ask(
     roles = dict.fromkeys(get_args(Role), model) if model else None
     known = settings.load(model=model, models=roles, preset=preset)
     async with Scholar(known, on_notice=notice) as scholar:
-        run = scholar.start(question, k=k)
+        run = scholar.start(clean(question), k=k)
         if sources:
             _report_added(await add_all(scholar.services.library, known, sources))
         answer = await _drive(run)

@@ -52,6 +52,11 @@ def run(command: Coroutine[Any, Any, int | None]) -> None:
     raise typer.Exit(code or 0)
 
 
+def clean(text: str) -> str:
+    """What was typed, with bytes that are no text replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def complain(message: str) -> None:
     """Say on standard error what is wrong."""
     err.print(f"scholar: {report.plain(message)}", soft_wrap=True)

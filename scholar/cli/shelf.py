@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scholar import report, settings
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import clean, err, notice, out, print_json
 from scholar.errors import UsageError
 from scholar.library import Library
 from scholar.sources import bibtex
@@ -38,7 +38,7 @@ async def search(query: str, k: int, json: bool) -> int:
     if not query.strip():
         raise UsageError("The query is empty; say what to look for.")
     async with _opened() as library:
-        hits = await library.search(query, k)
+        hits = await library.search(clean(query), k)
         passages = await library.passages([hit.passage_id for hit in hits])
         papers = {p.id: p for p in await library.papers([hit.paper_id for hit in hits])}
     if json:

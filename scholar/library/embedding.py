@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
+import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -213,7 +213,7 @@ def _fetch_onnx() -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "onnx.part"
     try:
-        with httpx.stream("GET", onnx.MODEL_DOWNLOAD_URL, timeout=PATIENCE) as response:
+        with httpx2.stream("GET", onnx.MODEL_DOWNLOAD_URL, timeout=PATIENCE) as response:
             response.raise_for_status()
             with part.open("wb") as file:
                 for block in response.iter_bytes():
@@ -222,7 +222,7 @@ def _fetch_onnx() -> bool:
             return False  # Chroma would fetch it three times more
         part.replace(folder / onnx.ARCHIVE_FILENAME)
         onnx()._download_model_if_not_exists()  # unpacks it
-    except (httpx.HTTPError, OSError, ValueError):
+    except (httpx2.HTTPError, OSError, ValueError):
         return False  # the caller says that search runs on BM25 alone, and how to change that
     finally:
         part.unlink(missing_ok=True)
@@ -235,8 +235,8 @@ def _answers(url: str) -> bool:
 
     def ask() -> None:
         try:
-            answers.append(httpx.head(url, timeout=PATIENCE).is_success)
-        except httpx.HTTPError:
+            answers.append(httpx2.head(url, timeout=PATIENCE).is_success)
+        except httpx2.HTTPError:
             answers.append(False)
 
     thread = threading.Thread(target=ask, daemon=True)

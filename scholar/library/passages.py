@@ -10,6 +10,10 @@ from scholar.values import Passage
 
 WORDS = 250
 """Words a passage aims at: about one long paragraph, enough for a quote to have its context."""
+LETTERS = 12
+"""Most characters a word may have on average before its text counts as having no spaces: English
+has about 6 with the space, Finnish and German under 10.
+"""
 LEFT_OUT = frozenset({"references", "bibliography", "literature cited", "works cited"})
 """Sections that are not cut: a list of titles matches any query and carries no finding."""
 
@@ -37,25 +41,30 @@ def cut(paper_id: str, document: Document) -> tuple[Passage, ...]:
 def _units(document: Document) -> Iterator[Span]:
     """The sentences to pack, the longest of them (tables, formulas) cut at WORDS words."""
     for start, end in sentences(document.text):
-        if _section_at(document, start).strip(" .:0123456789").lower() in LEFT_OUT:
+        if _section_at(document, start).strip(" .:0123456789IVX").lower() in LEFT_OUT:
             continue
         yield from _cut_long(document.text, start, end)
 
 
 def _cut_long(text: str, start: int, end: int) -> Iterator[Span]:
-    while len(text[start:end].split()) > WORDS:
+    while _words(text[start:end]) > WORDS:
         head = text[start:end].split(maxsplit=WORDS)
-        stop = end - len(head[-1])
+        stop = min(end - len(head[-1]) if len(head) > WORDS else end, start + WORDS * LETTERS)
         yield start, start + len(text[start:stop].rstrip())
         start = stop
     yield start, end
+
+
+def _words(text: str) -> int:
+    """Words of `text`; of writing that has no spaces, what its length comes to."""
+    return max(len(text.split()), len(text) // LETTERS)
 
 
 def _pack(text: str, section_starts: set[int], units: Iterator[Span]) -> list[Span]:
     spans: list[Span] = []
     words = 0
     for start, end in units:
-        length = len(text[start:end].split())
+        length = _words(text[start:end])
         fits = words + length <= WORDS
         if start in section_starts:
             fits = fits and words < WORDS // 2

@@ -21,7 +21,7 @@ from scholar.values import Paper
 
 if TYPE_CHECKING:
     import arxiv  # type: ignore[import-untyped]
-    import httpx
+    import httpx2
     import requests
 
 _PAGE = 100
@@ -166,25 +166,25 @@ class _Refusal:
 
 
 async def _pdf(address: str, silence: float) -> bytes | _Refusal:
-    import httpx
+    import httpx2
 
     headers = {"User-Agent": _AGENT}
     options: dict[str, Any] = {"follow_redirects": True, "timeout": silence, "headers": headers}
     try:
         async with (
-            httpx.AsyncClient(**options) as client,
+            httpx2.AsyncClient(**options) as client,
             client.stream("GET", address) as answer,
         ):
-            if answer.status_code != httpx.codes.OK:
+            if answer.status_code != httpx2.codes.OK:
                 return _Refusal(answer.status_code, _seconds(answer.headers.get("Retry-After", "")))
             return await _body(answer, address)
-    except httpx.TimeoutException:
+    except httpx2.TimeoutException:
         raise _unreachable(late=True) from None
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx2.HTTPError, httpx2.InvalidURL):
         raise _unreachable(late=False) from None
 
 
-async def _body(answer: httpx.Response, address: str) -> bytes:
+async def _body(answer: httpx2.Response, address: str) -> bytes:
     data = bytearray()
     async for chunk in answer.aiter_bytes():
         data += chunk

@@ -20,7 +20,7 @@ ANSWERED = {
     "How does Search-in-the-Chain correct the model's answers?": "Search-in-the-Chain",
     "How many follow-up questions does i-MedRAG ask?": "Iterative Follow-up Questions",
     "Why does Solo Performance Prompting fail with weaker models?": "Cognitive Synergy",
-    "What is in the WikiContradict benchmark?": "WikiContradict",
+    "How many instances does WikiContradict have?": "WikiContradict",
     "How is X-LoRA gating computed?": "X-LoRA",
     "Can knowledge editing correct hallucinations?": "Can Knowledge Editing",
     "Do language models struggle with long-tail knowledge?": "Long-Tail",
@@ -61,10 +61,10 @@ async def measure(embedder: str, home: Path) -> None:
         for question in (*ANSWERED, *FOREIGN):
             hits = await library.search(question, 8)
             passages = await library.passages([hit.passage_id for hit in hits])
-            best = (await library.extract(question, passages, 1) or [None])[0]
-            titles = await library.papers([best.passage.paper_id]) if best else []
-            right = bool(titles) and ANSWERED.get(question, "\0") in titles[0].title
-            rows.append((question, best.score if best else 0.0, right))
+            best = await library.extract(question, passages, 1)
+            papers = await library.papers([extract.passage.paper_id for extract in best])
+            right = any(ANSWERED.get(question, "\0") in paper.title for paper in papers)
+            rows.append((question, best[0].score if best else 0.0, right))
         by = (await library.stats()).embedder
     known, foreign = rows[: len(ANSWERED)], rows[len(ANSWERED) :]
     print(f"### Best sentence, embedder `{by}`\n")

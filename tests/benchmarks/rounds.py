@@ -64,7 +64,7 @@ async def one_run(
     mind = for_server(honest)
 
     def script(body: dict[str, Any]) -> str:
-        text = mind(body)
+        text = str(mind(body))
         now = time.monotonic()
         spans.append((now, now + FIRST_TOKEN + math.ceil(len(text) / TOKEN) / RATE))
         return text
