@@ -207,7 +207,9 @@ def _dissent(verdict: Verdict) -> Text:
 
 def _footer(answer: Answer) -> Group:
     coverage = answer.coverage
-    parts = [f"{coverage.read} of {coverage.found} papers found are quoted"]
+    parts = [f"quotes from {coverage.read} of {coverage.found} papers found"]
+    if len(answer.bibliography) < coverage.read:
+        parts[0] += f", {len(answer.bibliography)} cited"
     counted = [verdict for verdict in answer.verdicts if not verdict.failed]
     if counted:
         accepting = sum(verdict.action == "accept" for verdict in counted)

@@ -325,7 +325,7 @@ async def test_quotes_that_can_no_longer_be_checked_are_not_published(
 
     at = desk(but(**{call: break_once}))
     answer = await at.scholar.ask(QUESTION)
-    assert at.calls[-1] == call  # nobody is asked after that
+    assert call == "juror" or "juror" not in at.calls
     assert answer.outcome is Outcome.TOOLS_FAILED
     assert not answer.sentences
     assert "SCHOLAR_HOME" in answer.notes[0]

@@ -1,0 +1,35 @@
+"""All benchmarks, as Markdown: `python tests/benchmarks > docs/benchmarks.md`."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import platform
+import sys
+
+import embedding_rate
+import evidence
+import retrieval
+import rounds
+import startup
+
+
+def main() -> None:
+    today = datetime.datetime.now(datetime.UTC).date()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    print("# Benchmarks\n")
+    print("Made by `python tests/benchmarks > docs/benchmarks.md`. Ratios carry over to other")
+    print("machines better than seconds do.\n")
+    print(f"{today}: {os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, no GPU,")
+    print(f"{platform.system()}, Python {platform.python_version()}.\n")
+    sys.stdout.flush()
+    startup.main()
+    asyncio.run(rounds.main())
+    asyncio.run(evidence.main())
+    embedding_rate.main()
+    retrieval.main()
+
+
+if __name__ == "__main__":
+    main()
