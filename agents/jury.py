@@ -13,7 +13,7 @@ from scholar.agents import writer
 from scholar.context import Context
 from scholar.errors import BudgetSpent, ModelError
 from scholar.events import Voted
-from scholar.state import Failure, State, Update
+from scholar.state import Failure, State, Update, draft_of
 from scholar.values import Action, Outcome, Verdict
 
 _CAREFUL: tuple[Action, ...] = ("search_more", "revise", "abstain", "accept")
@@ -89,7 +89,7 @@ async def _vote(
 
 
 async def _ask(juror: str, state: State, context: Context) -> Verdict:
-    draft = state["draft"]
+    draft = draft_of(state)
     prompt = prompts.render(
         "juror",
         juror=juror,
@@ -97,7 +97,7 @@ async def _ask(juror: str, state: State, context: Context) -> Verdict:
         sentences=draft.sentences,
         conflicts=draft.conflicts,
         missing=draft.missing,
-        searched=state.get("searched", []) if state["search_rounds"] else [],
+        searched=state.get("searched", []),
         quotes=await writer.show(context, state["evidence"]),
     )
     vote = await context.ask(prompt, _Vote)

@@ -8,7 +8,7 @@ from scholar import prompts
 from scholar.context import Context
 from scholar.errors import UsageError
 from scholar.events import Planned
-from scholar.state import State, Update
+from scholar.state import State, Update, blank
 from scholar.values import Step
 
 MAX_QUESTION = 4_000
@@ -41,13 +41,12 @@ async def intake(state: State, context: Context) -> Update:
             f"The question has {len(question):,} characters and may have {MAX_QUESTION:,}; "
             "put long text into a file and add it with --with."
         )
-    return {
-        "question": question,
-        "run_id": state.get("run_id") or context.services.new_id(),
-        "started": context.services.clock(),
-        "revision": 0,
-        "search_rounds": 0,
-    }
+    answered = state.get("answer")
+    run_id = state.get("run_id")
+    if not run_id or (answered and answered.run_id == run_id):
+        run_id = context.services.new_id()
+    started = context.services.clock()
+    return {**blank(), "question": question, "run_id": run_id, "started": started}
 
 
 async def plan(state: State, context: Context) -> Update:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
-from scholar.state import Failure, State, Update
+from scholar.state import Failure, State, Update, draft_of
 from scholar.values import (
     Answer,
     Citation,
@@ -30,7 +30,7 @@ async def verify(state: State, context: Context) -> Update:
     away; then ids nobody knows; then sentences without evidence; then conflicts with one side.
     """
     evidence = await _in_store(state["evidence"], context)
-    draft = state["draft"]
+    draft = draft_of(state)
     checked = _checked(draft, evidence)
     dropped = _size(draft) - _size(checked)
     context.emit(Drafted(checked, state["revision"], dropped))
@@ -52,7 +52,7 @@ async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
     outcome = _outcome(state, evidence)
     # A run that was cut short may hold a draft that `verify` has not seen.
-    draft = _checked(state.get("draft", Draft()), evidence)
+    draft = _checked(draft_of(state), evidence)
     if outcome is Outcome.NO_EVIDENCE:
         draft = Draft()
     elif not (draft.sentences or draft.conflicts):

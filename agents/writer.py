@@ -13,7 +13,7 @@ from scholar import prompts
 from scholar.agents import retriever
 from scholar.context import Context
 from scholar.events import Drafting, Read
-from scholar.state import State, Update
+from scholar.state import State, Update, draft_of
 from scholar.values import Conflict, Draft, Evidence, Sentence
 
 MAX_SENTENCES = 8
@@ -76,7 +76,7 @@ async def compose(state: State, context: Context) -> Update:
     """Write the draft, or write it again with the jury's objections in view."""
     if context.preset.read == "combined":
         return await _read_and_write(state, context)
-    last = state.get("draft", Draft())
+    last = draft_of(state)
     verdicts = state.get("verdicts", [])
     prompt = prompts.render(
         "writer",

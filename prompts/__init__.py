@@ -36,14 +36,14 @@ def render(name: str, **values: Any) -> Prompt:
     Raises KeyError where there is no such prompt, and jinja2.UndefinedError (a programming
     mistake) or TypeError where `values` are not exactly the variables of the template.
     """
-    head, system, user = _parts(name)
+    head, *_ = _parts(name)
     if surplus := values.keys() - variables(name):
         raise TypeError(f"prompt '{name}' has no variable {', '.join(sorted(surplus))}")
-    environment = _environment()
-    filled = (environment.from_string(part).render(**values).strip() for part in (system, user))
+    filled = (template.render(**values).strip() for template in _templates(name))
     return Prompt(name, head["role"], head["version"], *filled)
 
 
+@cache
 def variables(name: str) -> frozenset[str]:
     """The names that `render` must be given for the prompt `name`."""
     _, system, user = _parts(name)
@@ -69,6 +69,12 @@ def _parts(name: str) -> tuple[dict[str, Any], str, str]:
     if match is None:
         raise ValueError(f"prompt '{name}' lacks its front matter, '# system' or '# user'")
     return yaml.safe_load(match[1]), match[2], match[3]
+
+
+@cache
+def _templates(name: str) -> tuple[jinja2.Template, ...]:
+    _, *parts = _parts(name)
+    return tuple(map(_environment().from_string, parts))
 
 
 @cache

@@ -28,7 +28,7 @@ from scholar.context import Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
-from scholar.state import Branch, Failure, Published, Question, State, Update
+from scholar.state import Branch, Failure, Published, Question, State, Update, draft_of
 from scholar.values import Outcome
 
 Graph = CompiledStateGraph[State, Services, Question, Published]
@@ -90,17 +90,21 @@ def build_services(settings: Settings | None = None, **notices: Callable[[str], 
     return Services(settings, Library(settings, **notices), Gateway(settings))
 
 
-_default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, Services] = WeakKeyDictionary()
+_default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Services]]
+_default_services = WeakKeyDictionary()
 
 
 async def _services(given: Services | None) -> Services:
     if given is not None:
         return given
-    # Connections belong to their event loop, so each loop has services of its own.
+    # Connections belong to their event loop, so each loop has services of its own; runs that
+    # start together wait for the same ones.
     loop = asyncio.get_running_loop()
-    if loop not in _default_services:
-        _default_services[loop] = await asyncio.to_thread(build_services)
-    return _default_services[loop]
+    known = _default_services.get(loop)
+    if known is None or (known.done() and known.exception()):
+        known = loop.create_task(asyncio.to_thread(build_services))
+        _default_services[loop] = known
+    return await asyncio.shield(known)
 
 
 def _node(
@@ -117,14 +121,14 @@ def _node(
         except tuple(_OUTCOMES) as error:
             outcome = next(o for kind, o in _OUTCOMES.items() if isinstance(error, kind))
             update = {"failure": Failure(outcome, str(error))}
-        return {**update, "calls": list(context.ledger.calls[before:])}
+        return {"calls": list(context.ledger.calls[before:]), **update}
 
     return node
 
 
 def _each_open_step(state: State) -> list[Send] | Literal["publish"]:
     steps = [step for step in state.get("steps", []) if step.status == "open"]
-    if "failure" in state or not steps:
+    if state.get("failure") or not steps:
         return "publish"
     shared = {key: value for key, value in state.items() if key in Branch.__annotations__}
     return [Send("search", {**shared, "step": step}) for step in steps]
@@ -132,7 +136,7 @@ def _each_open_step(state: State) -> list[Send] | Literal["publish"]:
 
 def _unless_failed(next_node: str) -> Callable[[State], str]:
     def route(state: State) -> str:
-        return "publish" if "failure" in state else next_node
+        return "publish" if state.get("failure") else next_node
 
     return route
 
@@ -142,14 +146,14 @@ def _writer_or_end(state: State) -> Literal["compose", "publish"]:
 
 
 def _jury_or_end(state: State) -> Literal["deliberate", "publish"]:
-    if "failure" in state:
+    if state.get("failure"):
         return "publish"
-    draft = state["draft"]
+    draft = draft_of(state)
     return "deliberate" if draft.sentences or draft.conflicts else "publish"
 
 
 def _verdict(state: State) -> Literal["publish", "compose", "plan"]:
-    if "failure" in state:
+    if state.get("failure"):
         return "publish"
     decision = state["decision"]
     if decision == "revise":

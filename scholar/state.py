@@ -5,9 +5,8 @@ Passages are kept by id, not by text; quotes are short and kept whole.
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar, cast
 
 from typing_extensions import TypedDict  # LangGraph's server cannot describe typing's own
 
@@ -23,6 +22,8 @@ from scholar.values import (
     Verdict,
 )
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -32,9 +33,13 @@ class Failure:
     message: str
 
 
-def _first(known: Failure, _later: Failure) -> Failure:
+def _first(known: Failure | None, later: Failure | None) -> Failure | None:
     # Steps are searched in parallel, and what breaks one breaks the others too.
-    return known
+    return later and (known or later)
+
+
+def _grown(known: list[T], more: list[T] | None) -> list[T]:
+    return [] if more is None else [*known, *more]
 
 
 class Question(TypedDict, total=False):
@@ -47,26 +52,49 @@ class Question(TypedDict, total=False):
 
 
 class State(Question, total=False):
-    """The whole state. Lists marked with `operator.add` grow; all else is replaced."""
+    """The whole state. Lists marked `_grown` grow, of failures the first stays, all else is
+    replaced; `blank` undoes all of it.
+    """
 
     started: float
     steps: list[Step]
-    searched: Annotated[list[str], operator.add]
-    hits: Annotated[list[Hit], operator.add]
+    searched: Annotated[list[str], _grown]
+    hits: Annotated[list[Hit], _grown]
     read: list[str]
     evidence: list[Evidence]
     material: int
     to_write: bool
-    draft: Draft
+    draft: Draft | None
     dropped: int
     revision: int
     verdicts: list[Verdict]
-    decision: Action
+    decision: Action | None
     search_rounds: int
-    notes: Annotated[list[str], operator.add]
-    calls: Annotated[list[Call], operator.add]
-    failure: Annotated[Failure, _first]
+    notes: Annotated[list[str], _grown]
+    calls: Annotated[list[Call], _grown]
+    failure: Annotated[Failure | None, _first]
     answer: Answer
+
+
+def blank() -> State:
+    """What a run begins with, also where its thread has answered another question before."""
+    return cast(
+        State,
+        {
+            "steps": [],
+            "read": [],
+            "evidence": [],
+            "verdicts": [],
+            **dict.fromkeys(("searched", "hits", "notes", "calls"), None),
+            **dict.fromkeys(("material", "dropped", "revision", "search_rounds"), 0),
+            **dict.fromkeys(("draft", "decision", "failure"), None),
+        },
+    )
+
+
+def draft_of(state: State) -> Draft:
+    """The draft as it stands, empty before there is one."""
+    return state.get("draft") or Draft()
 
 
 class Branch(TypedDict):

@@ -8,10 +8,12 @@ import re
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import OpenDesk
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Seen, but, for_backend, for_server, honest
 from model_server import ModelServer
@@ -39,9 +41,10 @@ from scholar.graph import build_graph
 from scholar.library import Library
 from scholar.runs import Run, Scholar
 from scholar.settings import Budget, Price, Settings
-from scholar.state import Failure, State
+from scholar.state import Failure, State, draft_of
 from scholar.values import Answer, Draft, Evidence, Outcome, Sentence, Step, Verdict
 
+ABOUT_THE_NOTES = "How does HippoRAG 2 rank passages?"
 ROUND = ["planner", "reader", "writer", "juror", "juror", "juror"]
 NO_KEY = ModelRejected("The key was refused; set OPENAI_API_KEY.")
 
@@ -630,7 +633,7 @@ async def own_services(
     monkeypatch.setenv("SCHOLAR_EMBEDDER", "none")
     monkeypatch.setenv("SCHOLAR_MODEL", f"openai:scripted@{server.url}")
     yield
-    await graph_module._default_services.pop(asyncio.get_running_loop()).aclose()
+    await (await graph_module._default_services.pop(asyncio.get_running_loop())).aclose()
 
 
 @pytest.mark.usefixtures("own_services")
@@ -740,7 +743,7 @@ async def test_the_check_keeps_what_stands_in_the_store(context: Callable[..., C
     state: State = {"evidence": found, "draft": draft, "revision": 0}
     update = await publisher.verify(state, context())
     assert [item.id for item in update["evidence"]] == ["e1"]
-    assert update["draft"].sentences == (Sentence("a", ("e1",)),)
+    assert draft_of(update).sentences == (Sentence("a", ("e1",)),)
     assert update["dropped"] == 3
 
 
@@ -789,3 +792,50 @@ async def test_events_can_be_left_early_without_a_task_left_behind(desk: OpenDes
             if isinstance(event, Planned):
                 break
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_thread_that_asks_again_begins_anew(services: Services) -> None:
+    graph = build_graph(services, checkpointer=InMemorySaver())
+    thread: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    first = (await graph.ainvoke({"question": "How long do sea turtles live?"}, thread))["answer"]
+    second = (await graph.ainvoke({"question": ABOUT_THE_NOTES}, thread))["answer"]
+    alone = (await build_graph(services).ainvoke({"question": ABOUT_THE_NOTES}))["answer"]
+    assert first.outcome is Outcome.NO_EVIDENCE
+    assert second.run_id != first.run_id
+    assert (second.outcome, second.sentences, second.coverage, second.notes) == (
+        alone.outcome,
+        alone.sentences,
+        alone.coverage,
+        alone.notes,
+    )
+
+
+async def test_runs_that_start_together_share_the_services_they_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SCHOLAR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SCHOLAR_EMBEDDER", "none")
+    built = await asyncio.gather(*(graph_module._services(None) for _ in range(4)))
+    assert len(set(map(id, built))) == 1
+    await (await graph_module._default_services.pop(asyncio.get_running_loop())).aclose()
+
+
+GATE = "X-LoRA adds a small gate that reads hidden states and weighs the adapters by them."
+
+
+@pytest.fixture
+def short_note(tmp_path: Path) -> Path:
+    note = tmp_path / "note.md"
+    note.write_text(f"# Gating\n\n{GATE}\n", "utf-8")
+    return note
+
+
+async def test_a_library_of_one_short_paper_answers(
+    library: Library, settings: Settings, short_note: Path
+) -> None:
+    gateway = Gateway(settings)
+    scholar = Scholar(services=Services(settings, library, gateway))
+    await scholar.add(str(short_note))
+    answer = await scholar.ask("How does X-LoRA choose between its adapters?")
+    assert [sentence.text for sentence in answer.sentences] == [GATE]
+    await gateway.aclose()

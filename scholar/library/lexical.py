@@ -12,6 +12,10 @@ from scholar.values import Passage
 
 WRITER_HEAP = 64_000_000
 """Bytes tantivy may buffer before it writes a segment; it refuses less than 15 million."""
+PRIOR = 50
+"""Passages that a term's rarity is judged among before there are any: enough that a word the
+library has weighs at least three quarters of one it lacks, in a library of one passage.
+"""
 # Words that shape a question without saying what it is about; tantivy's own list lacks them.
 _QUESTION_WORDS = (
     "about am any are been being between can could did do does doing during each from had has have "
@@ -71,10 +75,14 @@ class Lexical:
         return list(self._analyzer.analyze(text))
 
     def idf(self, terms: Sequence[str]) -> dict[str, float]:
-        """Inverse document frequency of each term over all passages, as in BM25; unseen is most."""
+        """Inverse document frequency of each term over all passages, as in BM25; unseen is most.
+
+        PRIOR passages are added that have none of the terms, so that in a library of one paper the
+        words it lacks do not outweigh all that it has.
+        """
         self._index.reload()
         searcher = self._index.searcher()
-        total = searcher.num_docs
+        total = searcher.num_docs + PRIOR
         # The index counts what was removed until it next merges.
         found = {term: min(searcher.doc_freq("text", term), total) for term in set(terms)}
         return {term: math.log1p((total - n + 0.5) / (n + 0.5)) for term, n in found.items()}
