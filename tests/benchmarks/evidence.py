@@ -96,9 +96,9 @@ async def measure(embedder: str, home: Path) -> None:
             rows.append((question, best[0].score if best else 0.0, right))
         by = (await library.stats()).embedder
     floor = LEXICAL_FLOOR if by == "none" else DENSE_FLOOR
-    hits = sum(right for question, _, right in rows if question in ANSWERED)
+    firsts = sum(right for question, _, right in rows if question in ANSWERED)
     print(f"### Evidence without a model, embedder `{by}`, floor {floor}\n")
-    print(f"The best sentence is of the right paper for {hits} of {len(ANSWERED)} questions.\n")
+    print(f"The best sentence is of the right paper for {firsts} of {len(ANSWERED)} questions.\n")
     print("| questions | lowest score | highest score | pass the floor |\n|---|---|---|---|")
     for name, group in (("answered", ANSWERED), ("long", LONG), ("foreign", FOREIGN)):
         scores = [score for question, score, _ in rows if question in group]
