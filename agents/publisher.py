@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
 from scholar.state import Failure, State, Update, draft_of
+from scholar.text import figures
 from scholar.values import (
     Answer,
     Citation,
@@ -27,11 +29,12 @@ async def verify(state: State, context: Context) -> Update:
     """Keep of the draft what stands on quotes that stand in the store.
 
     Evidence whose quote is not the stored text at its offsets, or that nobody may cite, is thrown
-    away; then ids nobody knows; then sentences without evidence; then conflicts with one side.
+    away; then ids nobody knows; then sentences without evidence, or with a figure that neither
+    their quotes nor the titles of their papers nor the question have; then conflicts with one side.
     """
     evidence = await _in_store(state["evidence"], context)
     draft = draft_of(state)
-    checked = _checked(draft, evidence)
+    checked = await _checked(draft, evidence, state["question"], context)
     dropped = _size(draft) - _size(checked)
     context.emit(Drafted(checked, state["revision"], dropped))
     return {"draft": checked, "evidence": evidence, "dropped": dropped}
@@ -52,7 +55,7 @@ async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
     outcome = _outcome(state, evidence)
     # A run that was cut short may hold a draft that `verify` has not seen.
-    draft = _checked(draft_of(state), evidence)
+    draft = await _checked(draft_of(state), evidence, state["question"], context)
     if outcome is Outcome.NO_EVIDENCE:
         draft = Draft()
     elif not (draft.sentences or draft.conflicts):
@@ -89,23 +92,42 @@ async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evid
     ]
 
 
-def _checked(draft: Draft, evidence: Iterable[Evidence]) -> Draft:
-    known = {item.id for item in evidence}
+async def _checked(
+    draft: Draft, evidence: Sequence[Evidence], question: str, context: Context
+) -> Draft:
+    papers = await context.library.papers(list({item.paper_id for item in evidence}))
+    titles = {paper.id: paper.title for paper in papers}
+    asked = figures(question, spelled=True)
+    stated = {
+        item.id: asked
+        | figures(item.quote, spelled=True)
+        | figures(titles.get(item.paper_id, ""), spelled=True)
+        for item in evidence
+    }
     conflicts = tuple(
         Conflict(conflict.about, sides)
         for conflict in draft.conflicts
-        if len(sides := _kept(conflict.sides, known)) > 1
+        if len(sides := _kept(conflict.sides, stated)) > 1
     )
-    return Draft(_kept(draft.sentences, known), conflicts, draft.missing)
+    return Draft(_kept(draft.sentences, stated), conflicts, draft.missing)
 
 
 def _size(draft: Draft) -> int:
     return len(draft.sentences) + len(draft.conflicts)
 
 
-def _kept(sentences: Iterable[Sentence], known: set[str]) -> tuple[Sentence, ...]:
-    cut = (Sentence(s.text, tuple(id for id in s.evidence if id in known)) for s in sentences)
-    return tuple(sentence for sentence in cut if sentence.text and sentence.evidence)
+def _kept(
+    sentences: Iterable[Sentence], stated: Mapping[str, frozenset[Decimal]]
+) -> tuple[Sentence, ...]:
+    """Of `sentences` those that stand, given the figures that each piece of evidence states."""
+    cut = (Sentence(s.text, tuple(id for id in s.evidence if id in stated)) for s in sentences)
+    return tuple(
+        sentence
+        for sentence in cut
+        if sentence.text
+        and sentence.evidence
+        and figures(sentence.text) <= frozenset().union(*(stated[id] for id in sentence.evidence))
+    )
 
 
 def _cite(
@@ -160,7 +182,7 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
     draft = state.get("draft")
     if dropped := state.get("dropped", 0):
         were = "sentence was" if dropped == 1 else "sentences were"
-        notes.append(f"{dropped} {were} left out: no valid quote stood under it.")
+        notes.append(f"{dropped} {were} left out: no valid quote, or one that lacks a figure.")
     if draft and draft.missing:
         notes.append(f"Not answered by what was read: {draft.missing}")
     if outcome is not Outcome.NO_EVIDENCE:

@@ -1,8 +1,9 @@
-"""Where sentences and paragraphs of a text begin and end."""
+"""Where sentences and paragraphs of a text begin and end, and which figures it states."""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import sentencex
 
@@ -10,6 +11,22 @@ Span = tuple[int, int]
 """Start and end in characters, end exclusive."""
 
 _PARAGRAPH = re.compile(r"\S(?:.(?!\n[ \t]*\n))*\S?", re.DOTALL)
+
+_FIGURE = re.compile(
+    r"""
+    (?<! [A-Za-z_.,\d] ) (?<! [A-Za-z][-–] )            # not inside a name such as GPT-4 or F1
+    (?> \d{1,3} (?: ,\d{3} )+ | \d+ ) (?: \.\d+ )?+
+    (?! [A-Za-z_] )                                    # nor 7B
+    """,
+    re.VERBOSE,
+)
+_WORD = re.compile(r"[a-z]+")
+_NUMBER_WORDS = {
+    word: Decimal(n)
+    for n, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split()
+    )
+}
 
 
 def paragraphs(text: str) -> list[Span]:
@@ -43,3 +60,16 @@ def _trimmed(text: str, start: int, end: int) -> Span:
     while end > start and text[end - 1].isspace():
         end -= 1
     return start, end
+
+
+def figures(text: str, *, spelled: bool = False) -> frozenset[Decimal]:
+    """The numbers that `text` states in digits, whether as 1,000 or 1000, 12 % or 12%.
+
+    Digits that belong to a name (F1, GPT-4, 7B) are none. With `spelled`, number words up to
+    twelve count too.
+    """
+    found = {Decimal(match[0].replace(",", "")) for match in _FIGURE.finditer(text)}
+    if spelled:
+        words = set(_WORD.findall(text.lower()))
+        found |= {number for word, number in _NUMBER_WORDS.items() if word in words}
+    return frozenset(found)

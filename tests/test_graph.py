@@ -740,7 +740,7 @@ async def test_the_check_keeps_what_stands_in_the_store(context: Callable[..., C
             Sentence("", ("e1",)),
         )
     )
-    state: State = {"evidence": found, "draft": draft, "revision": 0}
+    state: State = {"question": QUESTION, "evidence": found, "draft": draft, "revision": 0}
     update = await publisher.verify(state, context())
     assert [item.id for item in update["evidence"]] == ["e1"]
     assert draft_of(update).sentences == (Sentence("a", ("e1",)),)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scholar.text import paragraphs, sentences
+from scholar.text import figures, paragraphs, sentences
 
 PIECES = st.sampled_from(
     [
@@ -71,3 +72,24 @@ def test_no_sentence_crosses_a_blank_line(text: str) -> None:
     for start, end in sentences(text):
         assert any(a <= start and end <= b for a, b in within)
     assert not any("\n\n" in text[start:end] for start, end in within)
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("It gains 7.1% on 1,000 items.", ["7.1", "1000"]),
+        ("GPT-4 and Llama-2-7B reach an F1 of 59.8.", ["59.8"]),
+        ("Between 10-20 and 3–4 of them, in 2020.", ["10", "20", "3", "4", "2020"]),
+        ("It drops by −0.4 points (p<0.05), k=32.", ["0.4", "0.05", "32"]),
+        ("A speed-up of 3.5x.", []),
+        ("recall@5 is two points up", ["5"]),
+    ],
+)
+def test_the_figures_of_a_text_are_its_numbers_but_not_those_of_names(
+    text: str, stated: list[str]
+) -> None:
+    assert figures(text) == frozenset(map(Decimal, stated))
+
+
+def test_number_words_are_figures_where_they_are_asked_for() -> None:
+    assert figures("recall at five", spelled=True) == {Decimal(5)}

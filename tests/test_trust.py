@@ -265,6 +265,19 @@ async def test_a_draft_that_was_all_conflict_falls_back_on_its_quotes(desk: Open
     assert published(answer) == [GAIN]
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+async def test_a_sentence_with_a_figure_that_its_quote_lacks_is_not_published(
+    desk: OpenDesk, preset: str
+) -> None:
+    right, wrong = "Graph walks gain 7.1 points.", "Graph walks gain 7.7 points."
+    kept = await ask(desk(quoting(GAIN, text=right)), preset)
+    assert [sentence.text for sentence in kept.sentences] == [right]
+    dropped = await ask(desk(quoting(GAIN, text=wrong)), preset)
+    assert dropped.outcome is Outcome.PARTIAL
+    assert wrong not in [sentence.text for sentence in dropped.sentences]
+    assert any("lacks a figure" in note for note in dropped.notes)
+
+
 def _reply(sentences: list[Any], sides: list[Any]) -> dict[str, Any]:
     conflicts = [{"about": "the gain", "sides": sides}]
     return {"sentences": sentences, "conflicts": conflicts, "missing": ""}

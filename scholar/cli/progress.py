@@ -107,7 +107,7 @@ def _written(sentences: int, revision: int, dropped: int) -> str:
     text = _count(sentences, "sentence")
     if revision:
         text += f", revision {revision}"
-    return f"{text}; {dropped} dropped, no valid quote" if dropped else text
+    return f"{text}; {dropped} dropped, not carried by quotes" if dropped else text
 
 
 def _count(n: int, what: str) -> str:
