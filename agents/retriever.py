@@ -83,17 +83,18 @@ async def read(state: State, context: Context) -> Update:
     passages are only marked as read here: the writer's call does the reading.
     """
     fresh = await unread(state, context)
-    marked = [*state.get("read", []), *(item.passage.id for item in fresh)]
+    known = (*state.get("read", []), *(item.passage.id for item in fresh))
+    marked = list(dict.fromkeys((*known, *(hit.passage_id for hit in state["hits"]))))
     if not context.has_models:
         evidence, notes = await _extract(state, context, fresh)
-        context.emit(_event(evidence, 0))
+        context.emit(as_event(evidence, 0))
         return {"read": marked, "evidence": evidence, "notes": notes}
     if context.preset.read == "combined":
         return {"read": marked, "evidence": state.get("evidence", [])}
     chosen, notes = await _ask_readers(state, context, fresh)
     evidence = gather(state.get("evidence", []), chosen, fresh)
     kept = len(evidence) - len(state.get("evidence", []))
-    context.emit(_event(evidence, len(chosen) - kept))
+    context.emit(as_event(evidence, len(chosen) - kept))
     return {"read": marked, "evidence": evidence, "notes": notes}
 
 
@@ -120,13 +121,14 @@ async def unread(state: State, context: Context) -> list[Labelled]:
     seen = set(state.get("read", []))
     per_step = [[hit for hit in state["hits"] if hit.step == step.id] for step in state["steps"]]
     order = [id for id in _taking_turns(per_step) if id not in seen]
-    passages = await context.library.passages(order)
-    # One text may be stored twice, as a preprint and as published: reading it once is enough.
-    return await label(context, list({passage.text: passage for passage in passages}.values()))
+    return await label(context, await context.library.passages(order))
 
 
 async def label(context: Context, passages: Sequence[Passage]) -> list[Labelled]:
-    """`passages` under the labels p1, p2, … with their papers' titles."""
+    """`passages` under the labels p1, p2, … with their papers' titles, each text once: it may be
+    stored twice, as a preprint and as published.
+    """
+    passages = list({passage.text: passage for passage in reversed(passages)}.values())[::-1]
     papers = await context.library.papers(list({passage.paper_id for passage in passages}))
     titles = {paper.id: paper.title for paper in papers}
     return [
@@ -209,9 +211,9 @@ def _merged(one: Evidence, other: Evidence) -> Evidence:
 async def _ask_readers(
     state: State, context: Context, fresh: Sequence[Labelled]
 ) -> tuple[list[Chosen], list[str]]:
-    windows = list(_windows(fresh, context.settings.context_window))
+    portions = list(windows(fresh, context.settings.context_window))
     replies = await asyncio.gather(
-        *(_ask_reader(state, context, window) for window in windows), return_exceptions=True
+        *(_ask_reader(state, context, window) for window in portions), return_exceptions=True
     )
     chosen = [quote for reply in replies if not isinstance(reply, BaseException) for quote in reply]
     errors = [reply for reply in replies if isinstance(reply, BaseException)]
@@ -291,7 +293,8 @@ def _spread(extracts: Sequence[Extract]) -> list[Extract]:
     return kept[:EXTRACTS]
 
 
-def _windows(items: Sequence[Labelled], tokens: int) -> Iterator[list[Labelled]]:
+def windows(items: Sequence[Labelled], tokens: int) -> Iterator[list[Labelled]]:
+    """`items` in order, in portions that a context window of `tokens` has room for."""
     room = int(tokens * WINDOW_SHARE * CHARACTERS_PER_TOKEN)
     window: list[Labelled] = []
     used = 0
@@ -310,6 +313,7 @@ def _taking_turns(rankings: Iterable[Sequence[Hit]]) -> list[str]:
     return list(dict.fromkeys(hit.passage_id for hit in rows if hit is not None))
 
 
-def _event(evidence: Sequence[Evidence], dropped: int) -> Read:
+def as_event(evidence: Sequence[Evidence], dropped: int) -> Read:
+    """What there is to say of the evidence, `dropped` quotes not being in the text."""
     papers = {item.paper_id for item in evidence}
     return Read(tuple(item.quote for item in evidence), len(papers), dropped)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from scholar import prompts
 from scholar.agents import retriever
 from scholar.context import Context
-from scholar.events import Drafting, Read
+from scholar.events import Drafting
 from scholar.state import State, Update, draft_of
 from scholar.values import Conflict, Draft, Evidence, Sentence
 
@@ -102,36 +102,38 @@ async def show(context: Context, evidence: Iterable[Evidence]) -> list[Shown]:
 
 
 async def _read_and_write(state: State, context: Context) -> Update:
-    passages = await context.library.passages(state["read"])
-    shown = await retriever.label(context, passages)
+    passages = await retriever.label(context, await context.library.passages(state["read"]))
+    # One call reads what one window takes, the best first.
+    shown = next(retriever.windows(passages, context.settings.context_window))
     prompt = prompts.render(
         "answer", question=state["question"], passages=shown, most=MAX_SENTENCES
     )
     reply = await context.ask(prompt, _QuotedDraft, on_text=_show_draft(context))
     steps = tuple(step.id for step in state["steps"])
-    evidence: list[Evidence] = []
-    given = 0
+
+    def found(sentences: Iterable[_QuotedSentence]) -> list[Evidence]:
+        quotes = [quote for sentence in sentences for quote in sentence.quotes]
+        chosen = [retriever.Chosen(quote.passage, quote.quote, steps) for quote in quotes]
+        return retriever.gather([], chosen, shown)
+
+    sides = [side for conflict in reply.conflicts for side in conflict.sides]
+    given = sum(len(sentence.quotes) for sentence in (*reply.sentences, *sides))
+    evidence = found((*reply.sentences, *sides))
 
     def cite(sentence: _QuotedSentence) -> Sentence:
-        nonlocal evidence, given
-        ids: dict[str, None] = {}
-        for quote in sentence.quotes:
-            given += 1
-            chosen = retriever.Chosen(quote.passage, quote.quote, steps)
-            place = retriever.gather([], [chosen], shown)
-            evidence = retriever.gather(evidence, [chosen], shown)
-            ids.update(dict.fromkeys(item.id for item in evidence if _covers(item, place)))
-        return Sentence(_clean(sentence.text), tuple(ids))
+        places = found([sentence])
+        ids = tuple(item.id for item in evidence if _covers(item, places))
+        return Sentence(_clean(sentence.text), ids)
 
     draft = Draft(
         tuple(map(cite, reply.sentences)),
         tuple(Conflict(c.about.strip(), tuple(map(cite, c.sides))) for c in reply.conflicts),
         _missing(reply.missing),
     )
-    cited = {item.paper_id for item in evidence}
-    quotes = tuple(item.quote for item in evidence)
-    context.emit(Read(quotes, len(cited), max(0, given - len(evidence))))
-    return {"draft": draft, "evidence": evidence}
+    context.emit(retriever.as_event(evidence, max(0, given - len(evidence))))
+    left_out = len(passages) - len(shown)
+    notes = [f"{left_out} passages found did not fit the context window."] if left_out else []
+    return {"draft": draft, "evidence": evidence, "notes": notes}
 
 
 def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
