@@ -215,6 +215,9 @@ def _footer(answer: Answer) -> Group:
         accepting = sum(verdict.action == "accept" for verdict in counted)
         parts.append(f"{accepting} of {len(answer.verdicts)} jurors accept")
     lines = [Text(" · ".join(parts), style="dim"), Text(cost(answer.usage), style="dim")]
+    if answer.outcome is not Outcome.NO_EVIDENCE and coverage.searches:
+        searches = plain("; ".join(coverage.searches))
+        lines.insert(0, Text(f"searched for: {searches}", style="dim"))
     if answer.outcome is Outcome.EVIDENCE:
         lines.append(Text(SET_A_MODEL))
     return Group(*lines)

@@ -10,8 +10,7 @@ import sentencex
 Span = tuple[int, int]
 """Start and end in characters, end exclusive."""
 
-_PARAGRAPH = re.compile(r"\S(?:.(?!\n[ \t]*\n))*\S?", re.DOTALL)
-
+_BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 _FIGURE = re.compile(
     r"""
     (?<! [A-Za-z_.,\d] ) (?<! [A-Za-z][-–] )            # not inside a name such as GPT-4 or F1
@@ -31,12 +30,29 @@ _NUMBER_WORDS = {
 
 def paragraphs(text: str) -> list[Span]:
     """The stretches of `text` between blank lines, without white space at their ends."""
-    return [_trimmed(text, *match.span()) for match in _PARAGRAPH.finditer(text)]
+    gaps = [match.span() for match in _BLANK_LINES.finditer(text)]
+    starts = (0, *(end for _, end in gaps))
+    ends = (*(start for start, _ in gaps), len(text))
+    spans = (_trimmed(text, start, end) for start, end in zip(starts, ends, strict=True))
+    return [(start, end) for start, end in spans if start < end]
 
 
 def sentences(text: str) -> list[Span]:
     """The sentences of `text`, in order; none crosses a blank line."""
     return [span for start, end in paragraphs(text) for span in _split(text, start, end)]
+
+
+def figures(text: str, *, spelled: bool = False) -> frozenset[Decimal]:
+    """The numbers that `text` states in digits, whether as 1,000 or 1000, 12 % or 12%.
+
+    Digits that belong to a name (F1, GPT-4, 7B) are none. With `spelled`, number words up to
+    twelve count too.
+    """
+    found = {Decimal(match[0].replace(",", "")) for match in _FIGURE.finditer(text)}
+    if spelled:
+        words = set(_WORD.findall(text.lower()))
+        found |= {number for word, number in _NUMBER_WORDS.items() if word in words}
+    return frozenset(found)
 
 
 def _split(text: str, start: int, end: int) -> list[Span]:
@@ -60,16 +76,3 @@ def _trimmed(text: str, start: int, end: int) -> Span:
     while end > start and text[end - 1].isspace():
         end -= 1
     return start, end
-
-
-def figures(text: str, *, spelled: bool = False) -> frozenset[Decimal]:
-    """The numbers that `text` states in digits, whether as 1,000 or 1000, 12 % or 12%.
-
-    Digits that belong to a name (F1, GPT-4, 7B) are none. With `spelled`, number words up to
-    twelve count too.
-    """
-    found = {Decimal(match[0].replace(",", "")) for match in _FIGURE.finditer(text)}
-    if spelled:
-        words = set(_WORD.findall(text.lower()))
-        found |= {number for word, number in _NUMBER_WORDS.items() if word in words}
-    return frozenset(found)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_a_silent_network_costs_three_seconds(
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("how", [{"offline": True}, {"fetch": False}])
 def test_nobody_is_asked_who_should_not_be(
-    monkeypatch: pytest.MonkeyPatch, listener: socket.socket, how: dict[str, bool]
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket, how: dict[str, Any]
 ) -> None:
     download_from(monkeypatch, listener.getsockname()[1])
     assert choose("auto", **how) == NONE

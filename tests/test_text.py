@@ -4,7 +4,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scholar.text import figures, paragraphs, sentences
@@ -67,6 +67,7 @@ def test_sentences_hold_every_character_once_and_in_order(text: str) -> None:
 
 
 @given(TEXTS)
+@example("x\n\nOne two")
 def test_no_sentence_crosses_a_blank_line(text: str) -> None:
     within = paragraphs(text)
     for start, end in sentences(text):

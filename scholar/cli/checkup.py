@@ -98,7 +98,7 @@ async def _library(known: Settings) -> Finding:
 
 def _embedder(known: Settings) -> Finding:
     try:
-        choice = embedding.choose(known.embedder, offline=known.offline)
+        choice = embedding.choose(known.embedder, offline=known.offline, fetch=False)
     except ScholarError as error:
         return Finding("embedder", False, str(error), "export SCHOLAR_EMBEDDER=auto")
     if choice.load is None and known.embedder != "none":

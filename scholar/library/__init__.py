@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,23 +75,16 @@ class Library:
         self, settings: Settings, *, on_notice: Callable[[str], None] = lambda _: None
     ) -> None:
         self.folder = settings.home / "library"
-        try:
+        with _openable(self.folder), ExitStack() as opened:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._catalogue = Catalogue(_sqlite_in(self.folder))
+            opened.callback(self._catalogue.close)
             self._lexical = Lexical(self.folder / "lexical")
-        except OSError as error:
-            raise LibraryError(
-                f"The library in {self.folder} cannot be opened ({error}); "
-                "make the folder writable or set SCHOLAR_HOME to another one."
-            ) from error
-        except ValueError as error:
-            raise LibraryError(
-                f"The word index in {self.folder / 'lexical'} cannot be read ({error}); "
-                "delete that folder, then: scholar library rebuild."
-            ) from error
-        self._dense = Dense(self.folder / "chroma", self._catalogue, settings, on_notice)
-        self._lock = FileLock(self.folder / "write.lock")
-        self._recover()
+            self._dense = Dense(self.folder / "chroma", self._catalogue, settings, on_notice)
+            opened.callback(self._dense.close)
+            self._lock = FileLock(self.folder / "write.lock")
+            self._recover()
+            self._opened = opened.pop_all()
 
     async def add(self, entries: Sequence[Entry]) -> None:
         """Store `entries`, searchable once this returns; what stood under their ids is replaced."""
@@ -143,8 +136,7 @@ class Library:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._dense.close()
-        self._catalogue.close()
+        self._opened.close()
 
     # Everything below runs in a worker thread.
 
@@ -280,6 +272,17 @@ class Library:
             raise LibraryError(
                 "Another process is still writing to the library; wait for it, then try again."
             ) from None
+
+
+@contextmanager
+def _openable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LibraryError(
+            f"The library in {folder} cannot be opened ({error}); "
+            "make the folder writable or set SCHOLAR_HOME to another one."
+        ) from error
 
 
 def _sqlite_in(folder: Path) -> sa.URL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,16 +84,12 @@ class Catalogue:
         self._engine = sa.create_engine(url, json_serializer=_to_json)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
-        with self._transaction() as connection:
-            _schema.create_all(connection)
-        found = self.get_meta("schema")
-        if found is None:
-            self.set_meta("schema", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise LibraryError(
-                f"The library has format {found} and this scholar reads format {SCHEMA_VERSION}; "
-                "upgrade scholar, or set SCHOLAR_HOME to another folder."
-            )
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            with self._transaction() as connection:
+                _schema.create_all(connection)
+            self._check_version()
+            opened.pop_all()
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Write `entries` as pending, in one transaction; what stood under their ids goes."""
@@ -206,6 +202,16 @@ class Catalogue:
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
+
+    def _check_version(self) -> None:
+        found = self.get_meta("schema")
+        if found is None:
+            self.set_meta("schema", SCHEMA_VERSION)
+        elif found != SCHEMA_VERSION:
+            raise LibraryError(
+                f"The library has format {found} and this scholar reads format {SCHEMA_VERSION}; "
+                "upgrade scholar, or set SCHOLAR_HOME to another folder."
+            )
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[RowMapping]:
         with self._connection() as connection:

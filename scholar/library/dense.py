@@ -101,7 +101,7 @@ class Dense:
 
         In two steps, so that an embedder that cannot be had raises before anything is dropped.
         """
-        choice = embedding.choose(self._settings.embedder, offline=self._settings.offline)
+        choice = self._choose(fetch=True)
         embedder = _load(choice)
 
         def put_in_place() -> None:
@@ -159,7 +159,8 @@ class Dense:
             self._offer_more()
             self._remember(built_with, None)
             return
-        choice = embedding.choose(self._settings.embedder, offline=self._settings.offline)
+        # What is not at hand is fetched for a new library or a rebuild, and never waited for again.
+        choice = self._choose(fetch=built_with is None)
         if built_with is None:
             self._settle(choice.name, _load(choice))
         elif choice.load is None or choice.name != built_with:
@@ -192,13 +193,17 @@ class Dense:
         self._built_with = name
         self._settled = True
 
+    def _choose(self, *, fetch: bool) -> Choice:
+        known = self._settings
+        return embedding.choose(
+            known.embedder, offline=known.offline, fetch=fetch, notice=self._notice
+        )
+
     def _offer_more(self) -> None:
         if self._catalogue.get_meta(_OFFERED):
             return
         try:
-            choice = embedding.choose(
-                self._settings.embedder, offline=self._settings.offline, fetch=False
-            )
+            choice = self._choose(fetch=False)
         except SettingsError as error:
             self._notice(str(error))
             return

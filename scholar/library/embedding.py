@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ BATCH = 32
 """Texts per forward pass; tests/benchmarks/embedding.py prints the rate of others."""
 PATIENCE = 3.0
 """Seconds a dead or stalling network may cost, once."""
+LONGEST_FETCH = 60.0
+"""Seconds the download may take: on a slower network the first command would seem to hang."""
 TURN_ON = "pip install 'scholar[local]'"
 
 Vectors32 = NDArray[np.float32]
@@ -54,12 +57,19 @@ class Choice:
 NONE = Choice("none", "BM25 alone")
 
 
-def choose(setting: str, *, offline: bool = False, fetch: bool = True) -> Choice:
+def choose(
+    setting: str,
+    *,
+    offline: bool = False,
+    fetch: bool = True,
+    notice: Callable[[str], None] = lambda _: None,
+) -> Choice:
     """The embedder that `setting` names, or for `auto` the first that can be had.
 
     In order: all-MiniLM-L6-v2 from an installed package or the model cache, Chroma's ONNX build of
     it where its cache is filled or, with `fetch`, can be filled; else NONE. Nothing is loaded.
-    Raises SettingsError where `setting` names one that cannot be had.
+    `notice` is told of a download before it begins. Raises SettingsError where `setting` names one
+    that cannot be had.
     """
     if setting == "none":
         return NONE
@@ -71,7 +81,7 @@ def choose(setting: str, *, offline: bool = False, fetch: bool = True) -> Choice
             f"{MINILM} by torch, from {folder}",
             lambda: TorchEmbedder(folder, MINILM, sha256=MINILM_SHA256),
         )
-    if _onnx_cached() or (fetch and not offline and _fetch_onnx()):
+    if _onnx_cached() or (fetch and not offline and _fetch_onnx(notice)):
         return Choice(MINILM, "all-MiniLM-L6-v2 by ONNX", OnnxEmbedder)
     if setting == "onnx":
         raise SettingsError(
@@ -204,11 +214,13 @@ def _onnx_cached() -> bool:
     return (_onnx_folder() / "onnx" / "model.onnx").is_file()
 
 
-def _fetch_onnx() -> bool:
+def _fetch_onnx(notice: Callable[[str], None]) -> bool:
     """Fill Chroma's cache; False as soon as the network is silent for PATIENCE seconds."""
     onnx = _onnx_class()
     if not _answers(onnx.MODEL_DOWNLOAD_URL):
         return False
+    notice(f"Fetching {MINILM} (80 MB, once), to search by meaning too.")
+    began = time.monotonic()
     folder = _onnx_folder()
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "onnx.part"
@@ -218,6 +230,8 @@ def _fetch_onnx() -> bool:
             with part.open("wb") as file:
                 for block in response.iter_bytes():
                     file.write(block)
+                    if time.monotonic() - began > LONGEST_FETCH:
+                        return False
         if _sha256(part) != onnx._MODEL_SHA256:
             return False  # Chroma would fetch it three times more
         part.replace(folder / onnx.ARCHIVE_FILENAME)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tantivy
 
+from scholar.errors import LibraryError
 from scholar.values import Passage
 
 WRITER_HEAP = 64_000_000
@@ -25,12 +26,21 @@ _QUESTION_WORDS = (
 
 
 class Lexical:
-    """An inverted index in `folder`; one writer at a time, any number of readers."""
+    """An inverted index in `folder`; one writer at a time, any number of readers.
+
+    Raises LibraryError where the folder holds no index that can be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._schema = _schema()
-        self._index = tantivy.Index(self._schema, path=str(folder), reuse=True)
+        try:
+            self._index = tantivy.Index(self._schema, path=str(folder), reuse=True)
+        except ValueError as error:
+            raise LibraryError(
+                f"The word index in {folder} cannot be read ({error}); "
+                "delete that folder, then: scholar library rebuild."
+            ) from error
         self._analyzer = _analyzer()
         self._index.register_tokenizer("scholar", self._analyzer)
 
