@@ -69,6 +69,15 @@ def show(answer: Answer, console: Console) -> None:
         console.print()
 
 
+def hanging(head: str, body: Text, style: str = "") -> RenderableType:
+    """`body` indented by the width of `head`, which stands before its first line."""
+    grid = Table.grid(padding=0)
+    grid.add_column(width=len(head), no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text(head, style="cyan"), Text.assemble((body.plain, style)))
+    return grid
+
+
 def reference(paper: Paper) -> str:
     """A paper in one line: authors, year, title, where it is found, and what of it is held."""
     who = authors(paper)
@@ -164,26 +173,17 @@ def _conflict(conflict: CitedConflict, numbers: dict[str, int]) -> Group:
 
 def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
     for paper in answer.bibliography:
-        yield _hanging(f"{numbers[paper.id]:2d}  ", Text(reference(paper)), style="bold")
+        yield hanging(f"{numbers[paper.id]:2d}  ", Text(reference(paper)), style="bold")
         for citation in _citations_of(answer, paper.id):
             place = f"p. {citation.page}  " if citation.page else ""
             quote = " ".join(plain(citation.quote).split())
-            yield _hanging(f"      {place}", Text(f"“{quote}”"))
+            yield hanging(f"      {place}", Text(f"“{quote}”"))
 
 
 def _citations_of(answer: Answer, paper_id: str) -> list[Citation]:
     sides = [side for conflict in answer.conflicts for side in conflict.sides]
     cited = [c for sentence in (*answer.sentences, *sides) for c in sentence.citations]
     return [c for c in dict.fromkeys(cited) if c.paper_id == paper_id]
-
-
-def _hanging(head: str, body: Text, style: str = "") -> RenderableType:
-    """`body` indented by the width of `head`, which stands before its first line."""
-    grid = Table.grid(padding=0)
-    grid.add_column(width=len(head), no_wrap=True)
-    grid.add_column()
-    grid.add_row(Text(head, style="cyan"), Text.assemble((body.plain, style)))
-    return grid
 
 
 def _nothing_found(answer: Answer) -> Group:

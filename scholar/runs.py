@@ -89,7 +89,7 @@ class Scholar:
     async def add(self, *sources: str) -> list[Result]:
         """Add files, folders, bibliographies or arXiv ids; one result each, nothing raised."""
         settings = self.services.settings
-        items = await expand(sources, settings)
+        items = await expand(self.services.library, sources, settings)
         return [result async for result in ingest(self.services.library, items, settings)]
 
     async def ask(

@@ -82,7 +82,7 @@ def library(settings: Settings) -> Iterator[Library]:
 @pytest.fixture
 async def notes(library: Library, settings: Settings) -> Library:
     """A library that holds the example notes."""
-    items = await expand([str(NOTES)], settings)
+    items = await expand(library, [str(NOTES)], settings)
     results = [result async for result in ingest(library, items, settings)]
     assert {result.status for result in results} == {"added"}
     return library

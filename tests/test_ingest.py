@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scholar.library import Library
+from scholar.library import Entry, Library
 from scholar.library.ingest import Item, Result, expand, ingest
 from scholar.settings import Settings
 from scholar.sources import Record
@@ -33,7 +33,7 @@ def bib(path: Path, *entries: str) -> Path:
 
 
 async def add(library: Library, settings: Settings, *sources: object) -> list[Result]:
-    items = await expand([str(source) for source in sources], settings)
+    items = await expand(library, [str(source) for source in sources], settings)
     return await add_items(library, settings, items)
 
 
@@ -281,3 +281,12 @@ async def test_every_real_pdf_is_added_or_fails_with_a_reason(
         assert all(passage.page is not None for passage in passages)
     added = {Path(result.source).name[3:] for result in results if result.status != "failed"}
     assert {"ALCE.pdf", "Ralph2020.pdf", "Tucker2007.pdf", "N18-3011.pdf"} <= added
+
+
+async def test_a_paper_of_arxiv_that_is_there_is_not_asked_for_again(
+    library: Library, settings: Settings
+) -> None:
+    paper = Paper("arxiv:2502.14802", "A title", holds="full")
+    await library.add([Entry(paper, "Its text.", ())])
+    [result] = await add(library, settings, "https://arxiv.org/abs/2502.14802v1")
+    assert (result.status, result.paper) == ("present", paper)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
 
 from scholar import report, settings
 from scholar.cli.common import err, notice, out, print_json
@@ -29,7 +30,7 @@ async def add(sources: list[str], query: str, most: int, json: bool) -> int:
         print_json([_to_json(result) for result in results])
     else:
         for result in results:
-            out.print(_line(result), soft_wrap=True)
+            _show(result)
         out.print(summary(results))
     return exit_code(results)
 
@@ -54,7 +55,7 @@ async def add_all(
     )
     with bar:
         task = bar.add_task("looking", total=None, name="")
-        items = await expand(sources, known, query=query, limit=most)
+        items = await expand(library, sources, known, query=query, limit=most)
         bar.update(task, description="adding", total=len(items))
         results: list[Result] = []
         async for result in ingest(library, items, known):
@@ -69,13 +70,18 @@ def exit_code(results: list[Result]) -> int:
     return SourceError.exit_code if failed and len(failed) == len(results) else 0
 
 
-def _line(result: Result) -> str:
-    words = {"added": "added        ", "present": "already there", "failed": "failed       "}
-    head = words[result.status]
+def _show(result: Result) -> None:
+    words = {"added": "added", "present": "already there", "failed": "failed"}
+    head = f"{words[result.status]:<15}"
     if result.status == "failed" or result.paper is None:
-        return report.plain(f"{head}  {failure(result)}")
-    detail = f" [{result.detail}]" if result.detail else ""
-    return report.plain(f"{head}  {report.reference(result.paper)}{detail}")
+        body = report.plain(failure(result))
+    else:
+        detail = f" [{result.detail}]" if result.detail else ""
+        body = report.plain(f"{report.reference(result.paper)}{detail}")
+    if out.is_terminal:
+        out.print(report.hanging(head, Text(body)))
+    else:  # one line each, for grep
+        out.print(head + body, soft_wrap=True)
 
 
 def failure(result: Result) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import typer
 from rich.padding import Padding
@@ -17,10 +17,10 @@ from scholar.cli.common import clean, err, notice, out, print_json
 from scholar.errors import UsageError
 from scholar.library import Library
 from scholar.sources import bibtex
-from scholar.values import Paper
+from scholar.values import Hit, Paper, Passage
 
 SNIPPET = 400
-"""Characters of a passage that a search shows: about five lines of 80 columns."""
+"""Characters that a search shows of a passage, from its best sentence on: about five lines."""
 
 
 @asynccontextmanager
@@ -38,31 +38,54 @@ async def search(query: str, k: int, json: bool) -> int:
     if not query.strip():
         raise UsageError("The query is empty; say what to look for.")
     async with _opened() as library:
-        hits = await library.search(clean(query), k)
-        passages = await library.passages([hit.passage_id for hit in hits])
-        papers = {p.id: p for p in await library.papers([hit.paper_id for hit in hits])}
+        found = [row async for row in _found(library, clean(query), k)]
     if json:
-        rows = []
-        for hit, passage in zip(hits, passages, strict=True):
-            fields = asdict(passage) | {"page": passage.page, "title": papers[hit.paper_id].title}
-            rows.append({"passage_id": fields.pop("id"), **fields, "scores": hit.scores})
-        print_json(rows)
-    for n, (hit, passage) in enumerate(zip(hits, passages, strict=True), start=1):
-        if json:
-            break
-        place = f"  p. {passage.page}" if passage.page else ""
-        section = f"  {passage.section}" if passage.section else ""
-        out.print(Text(f"{n:2d}  {report.reference(papers[hit.paper_id])}", style="bold"))
-        line = f"    {hit.scores['fused']:.2f}{place}{report.plain(section)}"
-        out.print(Text(line, style="dim"))
-        text = " ".join(report.plain(passage.text).split())
-        out.print(
-            Padding(Text(text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")), (0, 0, 1, 4))
-        )
-    if not hits:
+        print_json([_found_to_json(row) for row in found])
+    else:
+        for n, row in enumerate(found, start=1):
+            _show_found(n, row)
+    if not found:
         err.print("Nothing fits; try other words, or add papers with scholar add.")
         return 3
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A passage that fits; `best` is where its best sentence begins, in its text."""
+
+    hit: Hit
+    passage: Passage
+    paper: Paper
+    best: int
+
+
+async def _found(library: Library, query: str, k: int) -> AsyncIterator[_Found]:
+    hits = await library.search(query, k)
+    passages = {p.id: p for p in await library.passages([hit.passage_id for hit in hits])}
+    papers = {p.id: p for p in await library.papers([hit.paper_id for hit in hits])}
+    for hit in hits:
+        # Another process may have removed the paper in between.
+        if hit.passage_id in passages and hit.paper_id in papers:
+            passage = passages[hit.passage_id]
+            best = await library.extract(query, [passage], 1)
+            start = best[0].start - passage.start if best else 0
+            yield _Found(hit, passage, papers[hit.paper_id], start)
+
+
+def _found_to_json(row: _Found) -> dict[str, object]:
+    fields = asdict(row.passage) | {"page": row.passage.page, "title": row.paper.title}
+    return {"passage_id": fields.pop("id"), **fields, "scores": row.hit.scores}
+
+
+def _show_found(n: int, row: _Found) -> None:
+    out.print(report.hanging(f"{n:2d}  ", Text(report.reference(row.paper)), style="bold"))
+    place = f"p. {row.passage.page}" if row.passage.page else ""
+    details = (f"{row.hit.scores['fused']:.2f}", place, report.plain(row.passage.section))
+    out.print(Text("    " + "  ".join(filter(None, details)), style="dim"))
+    text = " ".join(report.plain(row.passage.text[row.best :]).split())
+    snippet = ("…" if row.best else "") + text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")
+    out.print(Padding(Text(snippet), (0, 0, 1, 4)))
 
 
 async def list_papers(json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from scholar.values import Holding, Paper
 Status = Literal["added", "present", "failed"]
 BATCH = 32
 """Entries written at a time, so that a crash loses few and memory stays flat."""
+LONGEST_WAIT = 1.0
+"""Seconds an entry waits to be written, so that progress is seen where reading is slow."""
 _RANK: dict[Holding, int] = {"record": 0, "note": 1, "abstract": 2, "full": 3}
 _FOLDER_SUFFIXES = (*SUFFIXES, ".bib")
 
@@ -42,24 +45,35 @@ class _Ready:
     detail: str = ""
 
 
-Item = Path | Record | Skipped
-"""One thing to add: a file, a record of a bibliography or of arXiv, or what is wrong with it."""
+Item = Path | Record | Skipped | Result
+"""One thing to add: a file, a record of a bibliography or of arXiv, or what is known of it already:
+that it cannot be used, or that it is there.
+"""
 
 
 async def expand(
-    sources: Sequence[str], settings: Settings, *, query: str = "", limit: int = 20
+    library: Library,
+    sources: Sequence[str],
+    settings: Settings,
+    *,
+    query: str = "",
+    limit: int = 20,
 ) -> list[Item]:
     """The single items that `sources` name, with the answers of arXiv to `query`.
 
-    Folders are walked, bibliographies read, and arXiv asked once for all ids. Nothing is raised:
-    what cannot be used is an item that says so.
+    Folders are walked, bibliographies read, and arXiv asked once for all ids whose full text is not
+    there yet. Nothing is raised: what cannot be used is an item that says so.
     """
     items: list[Item] = []
     ids: list[str] = []
     for source in sources:
         named = _named(source)
-        if isinstance(named, str):
-            ids.append(named)
+        if isinstance(named, tuple):
+            known = await library.find(f"arxiv:{named[0]}")
+            if known and known.holds == "full":
+                items.append(Result(source, "present", known))
+            else:
+                ids.append("".join(named))
         else:
             items += named
     if ids:
@@ -74,13 +88,15 @@ async def ingest(
 ) -> AsyncIterator[Result]:
     """Add `items` to the library, yielding what became of each. One bad item stops no other."""
     waiting: list[_Ready] = []
+    since = time.monotonic()
     for item in items:
         outcome = await _prepare(library, item, settings)
         if isinstance(outcome, Result):
             yield outcome
             continue
+        since = since if waiting else time.monotonic()
         waiting.append(outcome)
-        if len(waiting) >= BATCH:
+        if len(waiting) >= BATCH or time.monotonic() - since > LONGEST_WAIT:
             for result in await _store(library, waiting):
                 yield result
             waiting = []
@@ -93,8 +109,8 @@ def source_of(settings: Settings) -> arxiv.ArxivSource:
     return arxiv.ArxivSource(settings.arxiv, offline=settings.offline)
 
 
-def _named(source: str) -> list[Item] | str:
-    """The items that `source` names on this machine, or the arXiv id that it is."""
+def _named(source: str) -> list[Item] | tuple[str, str]:
+    """The items that `source` names on this machine, or the arXiv id and version that it is."""
     # By os.path, which takes a name that no file can have for that of an absent one.
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
@@ -102,7 +118,7 @@ def _named(source: str) -> list[Item] | str:
     if path.suffix.lower() == ".bib" and os.path.isfile(path):
         return _bibliography(path)
     if not os.path.exists(path) and (found := arxiv.parse_id(source)):
-        return "".join(found)
+        return found
     return [path]
 
 
@@ -137,6 +153,8 @@ async def _ask(answers: object, what: str) -> list[Item]:
 
 async def _prepare(library: Library, item: Item, settings: Settings) -> Result | _Ready:
     try:
+        if isinstance(item, Result):
+            return item
         if isinstance(item, Skipped):
             return Result(item.what, "failed", None, item.reason)
         if isinstance(item, Record):
@@ -244,4 +262,6 @@ def _content_key(path: Path) -> str:
 def _label(item: Item) -> str:
     if isinstance(item, Record):
         return item.paper.id
+    if isinstance(item, Result):
+        return item.source
     return item.what if isinstance(item, Skipped) else str(item)
