@@ -6,10 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from scholar import prompts
 from scholar.agents import writer
+from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.errors import BudgetSpent, ModelError
 from scholar.events import Voted
@@ -20,8 +19,7 @@ _CAREFUL: tuple[Action, ...] = ("search_more", "revise", "abstain", "accept")
 """In a tie, the first of these wins."""
 
 
-class _Vote(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Vote(Reply):
     reasons: list[str]
     action: Action
     query: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
 from scholar import prompts
+from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.errors import UsageError
 from scholar.events import Planned
@@ -15,32 +14,36 @@ MAX_QUESTION = 4_000
 """Characters of the longest question: more is a document, which belongs into the library."""
 
 
-class _Step(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Step(Reply):
     question: str
     query: str
 
 
-class _Plan(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Plan(Reply):
     steps: list[_Step]
 
 
 async def intake(state: State, context: Context) -> Update:
     """Take the question in: check it, give the run its id and its starting time.
 
-    Raises UsageError where there is no question or it is too long to be one.
+    Raises UsageError where there is no question or it is too long to be one, or `k` is below 1.
     """
     # Bytes of a command line that are no text arrive as half characters, which nothing can encode.
     asked = state.get("question", "").encode("utf-8", "replace").decode("utf-8")
     question = " ".join(asked.split())
-    if not question:
-        raise UsageError('The question is empty; write it in quotes, as in scholar ask "How …?".')
+    if not any(map(str.isalnum, question)):
+        state_of_it = "has no words" if question else "is empty"
+        raise UsageError(
+            f'The question {state_of_it}; write it in quotes, as in scholar ask "How …?".'
+        )
     if len(question) > MAX_QUESTION:
         raise UsageError(
             f"The question has {len(question):,} characters and may have {MAX_QUESTION:,}; "
             "put long text into a file and add it with --with."
         )
+    k = state.get("k")
+    if k is not None and k < 1:
+        raise UsageError(f"k is the passages to read per step and may not be {k}; give 1 or more.")
     answered = state.get("answer")
     run_id = state.get("run_id")
     if not run_id or (answered and answered.run_id == run_id):

@@ -75,7 +75,7 @@ async def _answer(state: State, context: Context) -> Answer:
         coverage=_coverage(state, evidence),
         verdicts=tuple(state.get("verdicts", [])),
         usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
-        notes=_notes(state, outcome),
+        notes=(*await _empty(outcome, context), *_notes(state, outcome)),
     )
 
 
@@ -173,6 +173,13 @@ def _coverage(state: State, evidence: Sequence[Evidence]) -> Coverage:
         read=len(read),
         unread=len(found - read),
     )
+
+
+async def _empty(outcome: Outcome, context: Context) -> tuple[str, ...]:
+    """A note that the library is empty, where that is why there is no answer."""
+    if outcome is Outcome.NO_EVIDENCE and not (await context.library.stats()).papers:
+        return ("The library is empty; put papers into it first: scholar add SOURCE…",)
+    return ()
 
 
 def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:

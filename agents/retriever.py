@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 
-from pydantic import BaseModel, ConfigDict
-
 from scholar import prompts
+from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.errors import ModelError
 from scholar.events import Read, Searched
@@ -28,6 +27,7 @@ CHARACTERS_PER_TOKEN = 3.5
 EXTRACTS = 8
 """Quotes shown when no model is configured: about one screen."""
 EXTRACTS_PER_PAPER = 4
+"""At most half of them, so that a second paper is seen beside the best one."""
 LEXICAL_FLOOR = 0.4
 DENSE_FLOOR = 0.345
 """Least score of a sentence shown without a model, by BM25 alone and with an embedder. Chosen by
@@ -39,16 +39,14 @@ NEAREST = 2
 """Sentences shown where none reaches the floor, so that a reader sees how close it came."""
 
 
-class _Quote(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Quote(Reply):
     passage: str
     quote: str
     step: str
     helps: Help
 
 
-class _Quotes(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Quotes(Reply):
     quotes: list[_Quote]
 
 
@@ -117,7 +115,7 @@ async def resolve(state: State, context: Context) -> Update:
 
 
 async def unread(state: State, context: Context) -> list[Labelled]:
-    """The passages found and not yet read, steps taking turns, as many as the preset reads."""
+    """The passages found and not yet read, steps taking turns."""
     seen = set(state.get("read", []))
     per_step = [[hit for hit in state["hits"] if hit.step == step.id] for step in state["steps"]]
     order = [id for id in _taking_turns(per_step) if id not in seen]
@@ -252,6 +250,7 @@ async def _extract(
 ) -> tuple[list[Evidence], list[str]]:
     """The sentences that match best, or notes on how near the nearest came."""
     passages = [item.passage for item in fresh]
+    # More than are shown, since most of the best may be of one paper.
     extracts = await context.library.extract(state["question"], passages, EXTRACTS * 4)
     embedder = (await context.library.stats()).embedder
     floor = LEXICAL_FLOOR if embedder == "none" else DENSE_FLOOR

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict
 
 from scholar import prompts
 from scholar.agents import retriever
+from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.events import Drafting
 from scholar.state import State, Update, draft_of
@@ -22,42 +22,38 @@ _MARKS = re.compile(r"\s*[\[(]\s*[ep]\d+(?:\s*[,;]\s*[ep]\d+)*\s*[\])]")
 _NOTHING = frozenset({"none", "nothing", "n/a", "no", "nothing is missing"})
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Sentence(_Strict):
+class _Sentence(Reply):
     text: str
     evidence: list[str]
 
 
-class _Conflict(_Strict):
+class _Conflict(Reply):
     about: str
     sides: list[_Sentence]
 
 
-class _Draft(_Strict):
+class _Draft(Reply):
     sentences: list[_Sentence]
     conflicts: list[_Conflict]
     missing: str
 
 
-class _Quote(_Strict):
+class _Quote(Reply):
     passage: str
     quote: str
 
 
-class _QuotedSentence(_Strict):
+class _QuotedSentence(Reply):
     text: str
     quotes: list[_Quote]
 
 
-class _QuotedConflict(_Strict):
+class _QuotedConflict(Reply):
     about: str
     sides: list[_QuotedSentence]
 
 
-class _QuotedDraft(_Strict):
+class _QuotedDraft(Reply):
     sentences: list[_QuotedSentence]
     conflicts: list[_QuotedConflict]
     missing: str

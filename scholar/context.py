@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -31,8 +31,8 @@ class Services:
     settings: Settings
     library: Library
     gateway: Gateway
-    clock: Callable[[], float] = field(default=time.time)
-    new_id: Callable[[], str] = field(default=_new_id)
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], str] = _new_id
 
     async def aclose(self) -> None:
         """Let go of connections and files."""

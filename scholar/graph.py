@@ -1,4 +1,4 @@
-"""The state machine: which node follows which, and nothing else.
+"""The state machine: which node follows which, and with which services they run.
 
     intake → plan ⇉ search → read → resolve → compose → verify → deliberate → publish
                ▲                                 ▲                   │

@@ -36,7 +36,7 @@ _FOLD = str.maketrans(
 )
 _LINE_END_HYPHEN = re.compile(r"[-\u2010\u00ad]\s+(?=[^\W\d_])")
 _KEPT_FORMS = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
-_OUTER_MARKS = " \t\r\n\"'“”‘’«»….…"
+_OUTER_MARKS = " \t\r\n\"'“”‘’«»…."
 _JOINERS = "-‐‑–−'’.,/·\u00ad"
 _SIGNS = "-−–+±~≈<>≤≥$€£#"
 

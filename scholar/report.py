@@ -69,12 +69,12 @@ def show(answer: Answer, console: Console) -> None:
         console.print()
 
 
-def hanging(head: str, body: Text, style: str = "") -> RenderableType:
+def hanging(head: str, body: str, style: str = "") -> RenderableType:
     """`body` indented by the width of `head`, which stands before its first line."""
     grid = Table.grid(padding=0)
     grid.add_column(width=len(head), no_wrap=True)
-    grid.add_column()
-    grid.add_row(Text(head, style="cyan"), Text.assemble((body.plain, style)))
+    grid.add_column(overflow="fold")  # text without spaces, as of Chinese, is not cut short
+    grid.add_row(Text(head, style="cyan"), Text(body, style=style))
     return grid
 
 
@@ -173,11 +173,11 @@ def _conflict(conflict: CitedConflict, numbers: dict[str, int]) -> Group:
 
 def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
     for paper in answer.bibliography:
-        yield hanging(f"{numbers[paper.id]:2d}  ", Text(reference(paper)), style="bold")
+        yield hanging(f"{numbers[paper.id]:2d}  ", reference(paper), style="bold")
         for citation in _citations_of(answer, paper.id):
             place = f"p. {citation.page}  " if citation.page else ""
             quote = " ".join(plain(citation.quote).split())
-            yield hanging(f"      {place}", Text(f"“{quote}”"))
+            yield hanging(f"      {place}", f"“{quote}”")
 
 
 def _citations_of(answer: Answer, paper_id: str) -> list[Citation]:

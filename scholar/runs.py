@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import Any, Self
 
 from scholar import settings as settings_module
 from scholar.agents import publisher
 from scholar.context import Services, context_for
-from scholar.errors import UsageError
 from scholar.events import Called, Event, Finished
 from scholar.graph import Graph, build_graph, build_services
 from scholar.library.ingest import Result, expand, ingest
@@ -86,10 +86,11 @@ class Scholar:
         self.services = services
         self.graph = build_graph(self.services)
 
-    async def add(self, *sources: str) -> list[Result]:
+    async def add(self, *sources: str | PathLike[str]) -> list[Result]:
         """Add files, folders, bibliographies or arXiv ids; one result each, nothing raised."""
         settings = self.services.settings
-        items = await expand(self.services.library, sources, settings)
+        names = [fspath(source) for source in sources]
+        items = await expand(self.services.library, names, settings)
         return [result async for result in ingest(self.services.library, items, settings)]
 
     async def ask(
@@ -110,10 +111,6 @@ class Scholar:
 
     def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
         """A run that has not begun; iterate over its `events` to drive it."""
-        if k is not None and k < 1:
-            raise UsageError(
-                f"k is the passages to read per step and may not be {k}; give 1 or more."
-            )
         asked = Question(question=question, preset=preset or self.services.settings.preset)
         self.services.settings.preset_named(asked["preset"])
         if k is not None:

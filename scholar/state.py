@@ -101,7 +101,6 @@ class Branch(TypedDict):
     """What one parallel branch of the search is given."""
 
     step: Step
-    question: str
     preset: str
     k: int
     started: float

@@ -553,6 +553,7 @@ async def test_a_proxy_does_not_stand_before_this_machine(monkeypatch: pytest.Mo
         ("openai:meta-llama/Llama-3@https://x.org/v1", ("meta-llama/Llama-3", "https://x.org/v1")),
         ("openai:a@http@http://[::1]:80/v1", ("a@http", "http://[::1]:80/v1")),
         ("openai:a@b", ("a@b", None)),
+        ("openai:claude-sonnet@20250514", ("claude-sonnet@20250514", None)),
     ],
 )
 def test_a_model_id_is_a_name_and_perhaps_a_url(
@@ -565,6 +566,14 @@ def test_a_model_id_is_a_name_and_perhaps_a_url(
 def test_an_id_that_names_no_model_is_refused_with_an_example(model_id: str) -> None:
     with pytest.raises(SettingsError, match=r"openai:NAME|http://HOST"):
         split_model_id(model_id)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:11434/v1", "localhost", "box:8000/v1", "10.0.0.2/v1", "ws://box/v1"]
+)
+def test_an_address_without_its_scheme_is_not_taken_for_a_name(url: str) -> None:
+    with pytest.raises(SettingsError, match=f"'{url}' is no URL"):
+        split_model_id(f"openai:qwen3:8b@{url}")
 
 
 @pytest.mark.parametrize("model_id", ["openai:gpt-5", "openai:x@https://example.org/v1"])

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import platformdirs
 import pytest
+import typer
 from minds import Seen, but, for_server, honest
 from model_server import Cut, Html, ModelServer, Scripted, Stall, Status
 from papers import BM25, GAIN, HOSTILE, QUESTION, SHELF, WALKS
@@ -24,7 +26,7 @@ from tenacity import wait_none
 from typer.testing import CliRunner
 
 from scholar.backends import gateway
-from scholar.cli import app
+from scholar.cli import app, common
 from scholar.cli.asking import EXIT_CODES
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError, UsageError
 from scholar.values import Outcome
@@ -179,6 +181,23 @@ def test_without_a_model_quotes_are_shown(cli: Run) -> None:
     assert " ".join(GAIN.split()) in " ".join(ran.out.split())
 
 
+def test_an_empty_library_is_said_to_be_empty(run: Run) -> None:
+    assert "library is empty" in run("ask", QUESTION).out
+    listed = run("papers", "list")
+    assert listed.out == ""
+    assert "library is empty" in listed.err
+
+
+def test_a_long_title_stays_on_one_line_of_a_list_that_is_no_terminal(
+    run: Run, tmp_path: Path
+) -> None:
+    title = "Snails " * 20 + "creep"
+    (tmp_path / "n.md").write_text(f"# {title}\n\nThey creep.\n")
+    run("add", str(tmp_path / "n.md"))
+    (line,) = run("papers", "list").out.splitlines()
+    assert line.endswith(title)
+
+
 def test_nothing_found_exits_with_3(cli: Run) -> None:
     ran = cli("ask", "Wie backt man Brot?", "--json")
     assert ran.code == 3
@@ -192,6 +211,7 @@ def test_nothing_found_exits_with_3(cli: Run) -> None:
     [
         (["ask", ""], "question is empty"),
         (["ask", " \n "], "question is empty"),
+        (["ask", "?! 🙂"], "question has no words"),
         (["ask", "x" * 5_000], "5,000 characters"),
         (["ask", QUESTION, "--preset", "slow"], "one of fast, standard"),
         (["ask", QUESTION, "--model", "gpt-5"], "openai:NAME"),
@@ -201,6 +221,7 @@ def test_nothing_found_exits_with_3(cli: Run) -> None:
         (["papers", "show", "file:nowhere"], "No paper has"),
         (["papers", "show", "file:"], "2 papers have"),
         (["papers", "remove", "nowhere"], "scholar papers list"),
+        (["papers", "remove", ""], "id is empty"),
         (["papers", "export", "nowhere"], "scholar papers list"),
     ],
 )
@@ -312,6 +333,22 @@ def test_a_library_that_cannot_be_opened_exits_with_5(run: Run, home: Path) -> N
         assert "SCHOLAR_HOME" in ran.complaints[0]
 
 
+def test_an_error_nobody_foresaw_is_one_sentence_and_a_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def broken() -> int:
+        raise RuntimeError("boom")
+
+    with pytest.raises(typer.Exit) as caught:
+        common.run(broken())
+    assert caught.value.exit_code == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    log = platformdirs.user_log_path("scholar") / "errors.log"
+    assert str(log) in said
+    assert "RuntimeError: boom" in log.read_text("utf-8")
+
+
 # ask
 
 
@@ -417,6 +454,12 @@ def test_a_search_shows_k_passages(cli: Run) -> None:
     assert [len(cli("search", "walks", "-k", k, "--json").json) for k in ("1", "3")] == [1, 3]
 
 
+def test_a_search_shows_a_passage_from_its_best_sentence_on(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "snails.md").write_text(f"{'Slugs eat leaves in the rain. ' * 20}\n\n{NOTE[-48:]}")
+    run("add", "snails.md")
+    assert "…Snails move at 13 metres" in run("search", "snails metres per hour").out
+
+
 def test_a_hostile_title_cannot_steer_the_terminal(cli: Run) -> None:
     for command in (
         ["papers", "list"],
@@ -470,6 +513,23 @@ def test_doctor_names_what_is_broken(cli: Run, server: ModelServer) -> None:
     assert ran.code == 1
     assert "!!" in ran.out
     assert "SCHOLAR_API_KEY" in ran.out
+
+
+def test_doctor_gives_its_commands_whole_in_a_narrow_terminal(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    assert "exportSCHOLAR_MODEL=openai:gpt-5-mini" in "".join(cli("doctor").out.split())
+
+
+def test_doctor_reports_a_preset_that_there_is_not(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHOLAR_PRESET", "slow")
+    ran = cli("doctor", "--json")
+    assert ran.code == 1
+    (broken,) = [finding for finding in ran.json if not finding["ok"]]
+    assert (broken["what"], "fast, standard" in broken["detail"]) == ("settings", True)
 
 
 def test_doctor_reports_a_library_that_cannot_be_opened(run: Run, home: Path) -> None:
@@ -560,6 +620,16 @@ def test_a_reader_that_has_gone_is_no_error(cli: Run, arguments: list[str]) -> N
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_letter_that_the_terminal_lacks_is_no_crash(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.md").write_text("# Über Schnecken\n\nSnails creep.\n", "utf-8")
+    run("add", str(tmp_path / "n.md"))
+    with spawn("papers", "list", env={**os.environ, "PYTHONIOENCODING": "ascii"}) as process:
+        code, out, err = _ended(process)
+    assert (code, err) == (0, "")
+    assert "?ber Schnecken" in out
 
 
 @pytest.mark.slow

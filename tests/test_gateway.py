@@ -159,7 +159,15 @@ async def test_the_text_is_told_as_it_grows() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"```json\n{GOOD}\n```", f"```\n{GOOD}```\n", f"  {GOOD}\n", f"so: hm</think>\n{GOOD}"]
+    "text",
+    [
+        f"```json\n{GOOD}\n```",
+        f"```\n{GOOD}```\n",
+        f"  {GOOD}\n",
+        f"so: hm</think>\n{GOOD}",
+        f"Here you are:\n```json\n{GOOD}\n```\nI hope it helps!",
+        f"Sure. {GOOD} Anything else?",
+    ],
 )
 async def test_what_stands_around_the_json_is_taken_off(text: str) -> None:
     desk = faked(text)
@@ -435,6 +443,17 @@ async def test_a_spent_budget_stops_a_call_before_it_is_made() -> None:
         await desk.ask()
     assert asked(desk) == []
     assert desk.ledger.calls == ()
+
+
+@pytest.mark.parametrize(
+    "said", [Stall('{"city": '), Status(503, {"error": {"message": "Busy"}}, {"retry-after": "30"})]
+)
+async def test_a_call_or_wait_that_outlasts_the_budget_is_cut_and_entered(said: Scripted) -> None:
+    async with served(said) as desk:
+        desk.ledger = ledger(elapsed=9.8, seconds=10.0)
+        with pytest.raises(BudgetSpent, match="its 10 seconds"):
+            await asyncio.wait_for(desk.ask(), 5)
+    assert desk.failed == [True]
 
 
 async def test_a_budget_that_runs_out_stops_the_repairs() -> None:

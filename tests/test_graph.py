@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Seen, but, for_backend, for_server, honest
 from model_server import ModelServer
-from papers import BM25, GAIN, NO_GAIN, QUESTION, RANKING, REVISITED, WALKS, faults
+from papers import BM25, GAIN, NO_GAIN, QUESTION, RANKING, REVISITED, SHELF, SPARSE, WALKS, faults
 
 from scholar import graph as graph_module
 from scholar.agents import jury, planner, publisher, retriever, writer
@@ -38,11 +38,12 @@ from scholar.events import (
     Voted,
 )
 from scholar.graph import build_graph
-from scholar.library import Library
+from scholar.library import Entry, Library
+from scholar.library.passages import cut
 from scholar.runs import Run, Scholar
 from scholar.settings import Budget, Price, Settings
 from scholar.state import Failure, State, draft_of
-from scholar.values import Answer, Draft, Evidence, Outcome, Sentence, Step, Verdict
+from scholar.values import Answer, Draft, Evidence, Outcome, Paper, Sentence, Step, Verdict
 
 ABOUT_THE_NOTES = "How does HippoRAG 2 rank passages?"
 ROUND = ["planner", "reader", "writer", "juror", "juror", "juror"]
@@ -164,6 +165,17 @@ async def test_every_step_of_the_plan_is_searched_and_shown_to_the_reader(desk: 
     assert all(step["question"] in shown for step in steps[:3])
     assert RANKING in shown
     assert BM25 in shown
+
+
+async def test_a_step_that_no_quote_helps_is_told(desk: OpenDesk) -> None:
+    steps = [
+        {"question": "How do walks rank?", "query": "graph walks PageRank"},
+        {"question": "How does BM25 rank?", "query": "sparse retrieval BM25"},
+    ]
+    answer = await desk(but(planner=lambda _: {"steps": steps})).scholar.ask(QUESTION)
+    assert [note for note in answer.notes if note.startswith("No quote was found")] == [
+        "No quote was found for: How does BM25 rank?"
+    ]
 
 
 # How a run can end
@@ -424,6 +436,27 @@ async def test_a_search_that_brings_nothing_new_is_not_read_or_written_from(
     assert answer.sentences
 
 
+async def test_a_second_reading_that_fails_is_told_and_leaves_the_first(desk: OpenDesk) -> None:
+    readings = itertools.count()
+    mind = but(
+        reader=lambda seen: NO_KEY if next(readings) else honest(seen),
+        juror=jurors(vote("search_more", "BM25 training")),
+    )
+    answer = await desk(mind).scholar.ask("What do graph walks gain?", k=1)
+    assert answer.outcome is Outcome.MODEL_FAILED
+    assert answer.notes[0] == str(NO_KEY)
+    assert answer.sentences
+
+
+async def test_a_text_that_is_stored_twice_is_shown_once(desk: OpenDesk, shelf: Library) -> None:
+    document = SHELF[SPARSE].document
+    copy = Entry(Paper("file:5b", "Reprint"), document.text, cut("file:5b", document))
+    await shelf.add([copy])
+    at = desk(honest)
+    await at.scholar.ask("Which training does BM25 need?")
+    assert at.shown("reader")[0].count(BM25) == 1
+
+
 async def test_a_passage_is_read_once(desk: OpenDesk) -> None:
     at = desk(but(juror=jurors(vote("search_more", "graph walks BM25"), vote("accept"))))
     await at.scholar.ask(QUESTION, k=2)
@@ -518,6 +551,8 @@ async def test_k_passages_are_read_per_step(desk: OpenDesk) -> None:
 async def test_k_below_one_is_refused(desk: OpenDesk, k: int) -> None:
     with pytest.raises(UsageError, match="k is the passages"):
         await desk(honest).scholar.ask(QUESTION, k=k)
+    with pytest.raises(UsageError, match="k is the passages"):
+        await desk(honest).scholar.graph.ainvoke({"question": QUESTION, "k": k})
 
 
 @pytest.mark.parametrize("question", ["", " \n\t", "x" * (planner.MAX_QUESTION + 1)])
@@ -604,6 +639,16 @@ async def test_a_small_window_is_read_in_several_calls_and_survives_one_failure(
     assert at.calls.count("reader") > 1
     assert answer.sentences
     assert any("could not be read" in note for note in answer.notes)
+
+
+async def test_what_a_small_window_does_not_hold_is_told_where_one_call_reads(
+    desk: OpenDesk,
+) -> None:
+    notes = [
+        (await desk(honest, context_window=window).scholar.ask(QUESTION, preset="fast")).notes
+        for window in (2_048, 32_768)
+    ]
+    assert [any("did not fit" in note for note in found) for found in notes] == [True, False]
 
 
 async def test_a_reader_that_rambles_is_cut_short(desk: OpenDesk) -> None:
@@ -835,7 +880,7 @@ async def test_a_library_of_one_short_paper_answers(
 ) -> None:
     gateway = Gateway(settings)
     scholar = Scholar(services=Services(settings, library, gateway))
-    await scholar.add(str(short_note))
+    await scholar.add(short_note)
     answer = await scholar.ask("How does X-LoRA choose between its adapters?")
     assert [sentence.text for sentence in answer.sentences] == [GATE]
     await gateway.aclose()

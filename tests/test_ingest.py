@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -82,6 +83,25 @@ async def test_a_folder_is_walked_without_hidden_and_unknown_files(
     assert statuses(results) == ["added", "added"]
 
 
+async def test_what_may_not_be_read_of_a_folder_is_told_and_stops_nothing(
+    library: Library, settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("a/closed.md", "b/listed.md", "open.md"):
+        note(tmp_path / "papers" / name, body=f"{PROSE} In {name}.")
+    try:
+        (tmp_path / "papers" / "a").chmod(0o000)
+        (tmp_path / "papers" / "b").chmod(0o400)
+        if os.access(tmp_path / "papers" / "a", os.R_OK):
+            pytest.skip("this user may read everything")
+        results = await add(library, settings, tmp_path / "papers")
+    finally:
+        for name in ("a", "b"):
+            (tmp_path / "papers" / name).chmod(0o700)
+    told = {Path(result.source).name: result.status for result in results}
+    assert told == {"a": "failed", "listed.md": "failed", "open.md": "added"}
+    assert all("permissions" in result.detail for result in results if result.status == "failed")
+
+
 async def test_a_bibliography_in_a_folder_is_read_too(
     library: Library, settings: Settings, tmp_path: Path
 ) -> None:
@@ -105,12 +125,16 @@ async def test_a_bibliography_in_a_folder_is_read_too(
         ("broken.pdf", "."),
         ("blank.bib", "no BibTeX entry"),
         ("2401.00001", "offline"),
+        ("", "name a file"),
+        ("pipe.md", "no ordinary file"),
+        ("https://example.org/a.pdf", "download the paper"),
     ],
 )
 async def test_what_cannot_be_used_is_a_failure_with_advice(
     library: Library, settings: Settings, tmp_path: Path, source: str, said: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.md")
     (tmp_path / "blank.md").write_text(" \n")
     (tmp_path / "blank.bib").write_text("\n")
     (tmp_path / "table.xlsx").write_bytes(b"PK")
@@ -131,6 +155,32 @@ async def test_a_broken_one_among_good_ones_stops_nothing(
     failed = {Path(result.source).name for result in results if result.status == "failed"}
     assert failed == {"20.pdf", "2401.00001", "gone.md"}
     assert statuses(results).count("added") == 40 == len(await library.papers())
+
+
+async def test_a_file_whose_name_is_no_text_is_added_like_any_other(
+    library: Library, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text(PROSE)
+    (result,) = await add(library, settings, tmp_path)
+    assert result.status == "added"
+    (paper,) = await library.papers()
+    assert (paper.title, Path(paper.source).name) == ("caf?", "caf?.txt")
+
+
+async def test_what_is_wrong_with_an_entry_names_its_bibliography(
+    library: Library, settings: Settings, tmp_path: Path
+) -> None:
+    path = bib(tmp_path / "refs.bib", "year = {2020}")
+    (result,) = await add(library, settings, tmp_path)
+    assert result.source == f"{path}: key0 (line 1)"
+
+
+async def test_ids_that_cannot_be_asked_for_fail_one_by_one(
+    library: Library, settings: Settings
+) -> None:
+    results = await add(library, settings, "2401.00001", "https://arxiv.org/abs/2401.00002v1")
+    assert [result.source for result in results] == ["2401.00001", "2401.00002v1"]
+    assert statuses(results) == ["failed", "failed"]
 
 
 async def test_the_file_of_a_record_is_its_text(

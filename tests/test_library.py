@@ -293,6 +293,21 @@ async def test_one_process_reads_while_another_writes(library: Library, settings
     assert len(await found(library, "kitten", 100)) == 30
 
 
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_new_library_may_be_made_by_many_at_once(settings: Settings, attempt: int) -> None:
+    together = threading.Barrier(8)
+
+    def open_one() -> Path:
+        together.wait(10)
+        library = Library(settings)
+        library.close()
+        return library.folder
+
+    with ThreadPoolExecutor(8) as pool:
+        opened = [pool.submit(open_one) for _ in range(8)]
+    assert {one.result() for one in opened} == {settings.home / "library"}
+
+
 async def test_a_writer_gives_up_on_another_with_advice(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:

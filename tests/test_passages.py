@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scholar.library.passages import LEFT_OUT, WORDS, cut
+from scholar.library.passages import LEFT_OUT, LETTERS, WORDS, cut
 from scholar.readers.document import Block, Document, Page, place
 from scholar.text import sentences
 from scholar.values import Passage
@@ -75,6 +75,13 @@ def test_no_passage_spans_a_section_left_out() -> None:
     passages = cut("file:x", paper)
     assert [p.section for p in passages] == ["", "Appendix"]
     assert not any("1999" in p.text for p in passages)
+
+
+def test_writing_without_spaces_is_cut_by_its_length() -> None:
+    text = "字" * 3 * WORDS * LETTERS
+    passages = cut("file:x", document(text))
+    assert "".join(p.text for p in passages) == text
+    assert [len(p.text) for p in passages] == [WORDS * LETTERS] * 3
 
 
 def test_a_document_without_text_has_no_passages() -> None:

@@ -265,6 +265,18 @@ def test_dissent_is_shown_and_counted() -> None:
     assert "1 of 3 jurors accept" in text
 
 
+def test_papers_that_were_read_and_not_cited_are_told() -> None:
+    read = answer(coverage=Coverage((QUESTION,), 3, 2, 1))
+    assert "quotes from 2 of 3 papers found, 1 cited" in flat(shown(read))
+    assert "cited" not in flat(shown(answer()))
+
+
+def test_a_title_without_spaces_is_folded_and_not_cut_short() -> None:
+    title = "知识图谱的检索增强生成" * 8
+    text = shown(answer(bibliography=(replace(SHELF[WALKS].paper, title=title),)))
+    assert title in "".join(text.split())
+
+
 def test_a_retracted_paper_is_marked() -> None:
     assert report.reference(Paper("x", "On Walks", retracted=True)).startswith("RETRACTED.")
 

@@ -10,6 +10,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scholar.errors import SourceError
-from scholar.settings import Arxiv
+from scholar.library import Library
+from scholar.library.ingest import expand, ingest
+from scholar.settings import Arxiv, Settings
 from scholar.sources import Record, Skipped, bibtex
 from scholar.sources.arxiv import ArxivSource, parse_id
 from scholar.values import Paper
@@ -333,6 +336,20 @@ async def test_requests_keep_their_distance(server: Server, tmp_path: Path) -> N
     await source.by_id(["2401.00001"])
     gaps = [after - before for before, after in zip(server.times, server.times[1:], strict=False)]
     assert all(gap > 0.19 for gap in gaps)
+
+
+async def test_the_pdfs_of_one_addition_keep_their_distance_too(
+    server: Server, library: Library, settings: Settings
+) -> None:
+    ids = ("2401.00001v1", "2401.00002v1", "2401.00003v1")
+    server.gives(feed(*ids), Response(b"%PDF-1.4 nonsense"))
+    known = settings.model_copy(update={"arxiv": server.settings(delay=0.2), "offline": False})
+    items = await expand(library, ids, known)
+    added = [result async for result in ingest(library, items, known)]
+    assert [result.status for result in added] == ["added"] * 3
+    pdfs = server.times[1:]
+    assert len(pdfs) == 3
+    assert all(after - before > 0.19 for before, after in pairwise(pdfs))
 
 
 async def test_offline_nothing_is_asked_for(server: Server, tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from scholar.settings import Settings
 
 _EXAMPLE = "openai:gpt-5-mini or openai:qwen3:8b@http://localhost:11434/v1"
 _NAME_AT_URL = re.compile(r"(?P<name>.+)@(?P<url>https?://\S+)\Z")
+# What is meant as a URL and is none; a name may hold an @ too, as in claude-sonnet@20250514.
+_NO_URL = re.compile(
+    r"@(?P<url>(?:\w+://\S*|localhost\S*|[\w.-]+:\d+(?:/\S*)?|[\w-]+(?:\.[\w-]+)+/\S*)?)\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +129,11 @@ def split_model_id(model_id: str) -> tuple[str, str | None]:
             f"for example {_EXAMPLE}."
         )
     match = _NAME_AT_URL.match(rest)
-    if match is None:
-        return rest, None
-    if not _has_host(match["url"]):
-        raise SettingsError(f"'{match['url']}' is no URL; write it as http://HOST:PORT/v1.")
-    return match["name"], match["url"]
+    if match and _has_host(match["url"]):
+        return match["name"], match["url"]
+    if broken := match or _NO_URL.search(rest):
+        raise SettingsError(f"'{broken['url']}' is no URL; write it as http://HOST:PORT/v1.")
+    return rest, None
 
 
 def _has_host(url: str) -> bool:

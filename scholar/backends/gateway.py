@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -53,11 +52,6 @@ _BACKOFF = wait_random_exponential(multiplier=1, min=0.5, max=8)
 _CHARS_PER_TOKEN = 4
 _SHOWN_REPLY = 4_000
 _SHOWN_ERRORS = 5
-_FENCED = re.compile(r"\A```\w*\s*\n(.*?)\n?```\Z", re.DOTALL)
-
-
-def _ignore(event: Event) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +97,7 @@ class Gateway:
         reply: type[T],
         *,
         ledger: Ledger,
-        emit: Callable[[Event], None] = _ignore,
+        emit: Callable[[Event], None] = lambda _: None,
         on_text: Callable[[str], None] | None = None,
     ) -> T:
         """The model's reply to `prompt`, validated as a `reply`.
@@ -174,7 +168,8 @@ class Gateway:
             before_sleep=announce,
             reraise=True,
         )
-        return await retrying(self._once, asking, request)
+        async with asking.ledger.within_seconds():
+            return await retrying(self._once, asking, request)
 
     async def _once(self, asking: _Asking, request: Request) -> str:
         backend = asking.backend
@@ -254,12 +249,13 @@ def _with_correction(request: Request, text: str, problem: str) -> Request:
 
 
 def _bare_json(text: str) -> str:
+    """The object in `text`, without the words and fences that models put around it."""
     text = text.strip()
     # Servers whose template opens the reasoning in the prompt pass on its closing tag alone.
     if not text.startswith(("{", "`")):
         text = text.rpartition("</think>")[2].strip()
-    fenced = _FENCED.match(text)
-    return fenced[1] if fenced else text
+    begin, end = text.find("{"), text.rfind("}") + 1
+    return text[begin:end] if 0 <= begin < end else text
 
 
 def _in_words(error: ValidationError) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from scholar.errors import BudgetSpent, SettingsError
 from scholar.settings import Budget, Price
-from scholar.values import Call, Usage
+from scholar.values import Call
 
 
 class Ledger:
@@ -34,11 +36,6 @@ class Ledger:
         """Every call so far, failed ones too, in the order in which they ended."""
         return tuple(self._calls)
 
-    @property
-    def usage(self) -> Usage:
-        """The sum of all calls, with the seconds of the whole run."""
-        return Usage.of(self._calls, self._elapsed())
-
     def add(self, call: Call) -> None:
         """Enter a call that has ended."""
         self._calls.append(call)
@@ -63,6 +60,19 @@ class Ledger:
         seconds = self._elapsed()
         if self._budget.seconds is not None and seconds >= self._budget.seconds:
             raise _spent(f"{seconds:.0f} of {self._budget.seconds:g} seconds", "seconds")
+
+    @asynccontextmanager
+    async def within_seconds(self) -> AsyncIterator[None]:
+        """Cancels what is done inside once the run has used up its seconds: raises BudgetSpent."""
+        cap = self._budget.seconds
+        timer = asyncio.timeout(None if cap is None else max(0.0, cap - self._elapsed()))
+        try:
+            async with timer:
+                yield
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise _spent(f"its {cap:g} seconds", "seconds") from None
 
     def _check_dollars(self, model: str | None) -> None:
         cap = self._budget.dollars

@@ -1,13 +1,19 @@
-"""JSON schemas in the dialect that servers hold a reply to ("strict" structured output)."""
+"""Forms of replies, and their JSON schemas in the dialect that servers hold a reply to."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 _KEPT = frozenset({"type", "description", "enum", "const", "items", "anyOf", "$ref", "$defs"})
 """What every strict server knows; bounds and patterns are left to validation afterwards."""
+
+
+class Reply(BaseModel):
+    """Base of what an agent asks a model for: a field that nobody asked for is an error."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def strict_schema(model: type[BaseModel]) -> dict[str, Any]:

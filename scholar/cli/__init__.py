@@ -21,14 +21,6 @@ app.add_typer(papers, name="papers", no_args_is_help=True)
 app.add_typer(library, name="library", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE…",
-        help="PDF, Markdown or text files, folders, .bib files, arXiv ids or addresses.",
-        show_default=False,
-    ),
-]
 Ids = Annotated[
     list[str], typer.Argument(metavar="ID…", help="Paper ids, or unique beginnings of them.")
 ]
@@ -36,7 +28,7 @@ Ids = Annotated[
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
     sources: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="SOURCE", help="Add this source first. May be repeated."),
@@ -78,7 +70,7 @@ def add(
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Passages to show.")] = 10,
     json: Json = False,
 ) -> None:

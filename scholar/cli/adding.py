@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import asdict
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
 from scholar import report, settings
 from scholar.cli.common import err, notice, out, print_json
@@ -14,6 +13,8 @@ from scholar.errors import SourceError, UsageError
 from scholar.library import Library
 from scholar.library.ingest import Result, Status, expand, ingest
 from scholar.settings import Settings
+
+_WORDS: dict[Status, str] = {"added": "added", "present": "already there", "failed": "failed"}
 
 
 async def add(sources: list[str], query: str, most: int, json: bool) -> int:
@@ -71,15 +72,14 @@ def exit_code(results: list[Result]) -> int:
 
 
 def _show(result: Result) -> None:
-    words = {"added": "added", "present": "already there", "failed": "failed"}
-    head = f"{words[result.status]:<15}"
+    head = f"{_WORDS[result.status]:<15}"
     if result.status == "failed" or result.paper is None:
         body = report.plain(failure(result))
     else:
         detail = f" [{result.detail}]" if result.detail else ""
         body = report.plain(f"{report.reference(result.paper)}{detail}")
     if out.is_terminal:
-        out.print(report.hanging(head, Text(body)))
+        out.print(report.hanging(head, body))
     else:  # one line each, for grep
         out.print(head + body, soft_wrap=True)
 
@@ -93,12 +93,8 @@ def failure(result: Result) -> str:
 def summary(results: list[Result]) -> str:
     """How many were added, already there, and failed."""
     counts = Counter(result.status for result in results)
-    words: dict[Status, str] = {
-        "added": "added",
-        "present": "already there",
-        "failed": "failed",
-    }
-    return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])
+    told = _WORDS.items()
+    return ", ".join(f"{counts[status]} {word}" for status, word in told if counts[status])
 
 
 def _to_json(result: Result) -> dict[str, object]:

@@ -8,9 +8,9 @@ from typing import get_args
 
 from scholar import report, settings
 from scholar.cli.adding import add_all, exit_code, failure, summary
-from scholar.cli.common import CANCELLED, clean, complain, err, notice, out, print_json
+from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
-from scholar.errors import BudgetSpent, ModelError, SourceError, UsageError
+from scholar.errors import BudgetSpent, ModelError, SourceError
 from scholar.events import Finished
 from scholar.library.ingest import Result
 from scholar.runs import Run, Scholar
@@ -46,7 +46,7 @@ async def ask(
     roles = dict.fromkeys(get_args(Role), model) if model else None
     known = settings.load(model=model, models=roles, preset=preset)
     async with Scholar(known, on_notice=notice) as scholar:
-        run = scholar.start(clean(question), k=k)
+        run = scholar.start(question, k=k)
         if sources:
             _report_added(await add_all(scholar.services.library, known, sources))
         answer = await _drive(run)
@@ -82,8 +82,9 @@ def _report_added(results: list[Result]) -> None:
     failed = [result for result in results if result.status == "failed"]
     for result in failed:
         complain(f"Not added: {failure(result)}")
-    if code := exit_code(results):
-        kind = SourceError if code == SourceError.exit_code else UsageError
-        raise kind("No source could be added, so nothing was asked; mend or leave out --with.")
+    if exit_code(results):
+        raise SourceError(
+            "No source could be added, so nothing was asked; mend or leave out --with."
+        )
     if any(result.status == "added" for result in results):
         err.print(f"  library  {summary(results)}", style="dim")

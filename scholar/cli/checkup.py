@@ -46,6 +46,8 @@ async def doctor(json: bool) -> int:
         print_json([asdict(finding) for finding in findings])
     else:
         table = Table.grid(padding=(0, 1))
+        for _ in range(3):
+            table.add_column(overflow="fold")  # a command that is cut short cannot be copied
         for finding in findings:
             mark = Text("ok", style="green") if finding.ok else Text("!!", style="red")
             detail = Text(report.plain(finding.detail))
@@ -59,12 +61,20 @@ async def doctor(json: bool) -> int:
 async def _examine(known: Settings) -> AsyncIterator[Finding]:
     yield Finding("scholar", True, f"{scholar.__version__}, Python {platform.python_version()}")
     yield Finding("packages", True, ", ".join(map(_version, PACKAGES)))
-    files = ", ".join(map(str, settings.config_files())) or "none; defaults and environment"
-    yield Finding("settings", True, files)
+    yield _settings(known)
     yield await _library(known)
     yield _embedder(known)
     async for finding in _models(known):
         yield finding
+
+
+def _settings(known: Settings) -> Finding:
+    files = ", ".join(map(str, settings.config_files())) or "none; defaults and environment"
+    try:
+        known.preset_named(None)
+    except ScholarError as error:
+        return Finding("settings", False, f"{files}. {error}", "export SCHOLAR_PRESET=standard")
+    return Finding("settings", True, files)
 
 
 def _version(package: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json as json_module
 import os
 import re
@@ -35,6 +36,9 @@ err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def run(command: Coroutine[Any, Any, int | None]) -> None:
     """Run `command` and exit with the code it returns, or with that of its error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that has no sign for a letter of a title is no reason to fail.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = asyncio.run(command)
     except ScholarError as error:
@@ -50,11 +54,6 @@ def run(command: Coroutine[Any, Any, int | None]) -> None:
     except Exception as error:
         code = _unexpected(error)
     raise typer.Exit(code or 0)
-
-
-def clean(text: str) -> str:
-    """What was typed, with bytes that are no text replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def complain(message: str) -> None:

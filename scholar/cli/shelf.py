@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scholar import report, settings
-from scholar.cli.common import clean, err, notice, out, print_json
+from scholar.cli.common import err, notice, out, print_json
 from scholar.errors import UsageError
 from scholar.library import Library
 from scholar.sources import bibtex
@@ -38,7 +38,7 @@ async def search(query: str, k: int, json: bool) -> int:
     if not query.strip():
         raise UsageError("The query is empty; say what to look for.")
     async with _opened() as library:
-        found = [row async for row in _found(library, clean(query), k)]
+        found = [row async for row in _found(library, query, k)]
     if json:
         print_json([_found_to_json(row) for row in found])
     else:
@@ -79,7 +79,7 @@ def _found_to_json(row: _Found) -> dict[str, object]:
 
 
 def _show_found(n: int, row: _Found) -> None:
-    out.print(report.hanging(f"{n:2d}  ", Text(report.reference(row.paper)), style="bold"))
+    out.print(report.hanging(f"{n:2d}  ", report.reference(row.paper), style="bold"))
     place = f"p. {row.passage.page}" if row.passage.page else ""
     details = (f"{row.hit.scores['fused']:.2f}", place, report.plain(row.passage.section))
     out.print(Text("    " + "  ".join(filter(None, details)), style="dim"))
@@ -95,12 +95,21 @@ async def list_papers(json: bool) -> None:
     if json:
         print_json([report.paper_to_json(paper) for paper in papers])
         return
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for paper in papers:
-        table.add_row(Text(paper.id), Text(str(paper.year or "")), Text(report.plain(paper.title)))
-    out.print(table)
     if not papers:
         err.print("The library is empty; add papers with scholar add SOURCE…")
+        return
+    rows = [(paper.id, str(paper.year or ""), report.plain(paper.title)) for paper in papers]
+    if not out.is_terminal:  # one line each, for grep
+        widest = max(len(id) for id, _, _ in rows)
+        for id, year, title in rows:
+            out.print(f"{id:<{widest}}  {year:<4}  {title}", soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
 
 
 async def show_paper(id: str, json: bool) -> None:
@@ -156,6 +165,8 @@ async def _resolve(library: Library, ids: Sequence[str]) -> list[Paper]:
     everything = await library.papers()
     found = []
     for id in ids:
+        if not id.strip():
+            raise UsageError("The id is empty; see scholar papers list.")
         fits = [paper for paper in everything if paper.id == id] or [
             paper for paper in everything if paper.id.startswith((id, f"file:{id}", f"arxiv:{id}"))
         ]

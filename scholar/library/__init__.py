@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,12 +77,13 @@ class Library:
         self.folder = settings.home / "library"
         with _openable(self.folder), ExitStack() as opened:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._catalogue = Catalogue(_sqlite_in(self.folder))
-            opened.callback(self._catalogue.close)
-            self._lexical = Lexical(self.folder / "lexical")
+            self._lock = FileLock(self.folder / "write.lock")
+            with self._alone_if_new():
+                self._catalogue = Catalogue(_sqlite_in(self.folder))
+                opened.callback(self._catalogue.close)
+                self._lexical = Lexical(self.folder / "lexical")
             self._dense = Dense(self.folder / "chroma", self._catalogue, settings, on_notice)
             opened.callback(self._dense.close)
-            self._lock = FileLock(self.folder / "write.lock")
             self._recover()
             self._opened = opened.pop_all()
 
@@ -138,7 +139,12 @@ class Library:
         """Let go of the files."""
         self._opened.close()
 
-    # Everything below runs in a worker thread.
+    # Everything below blocks: but for opening, it runs in a worker thread.
+
+    def _alone_if_new(self) -> AbstractContextManager[object]:
+        """Keeps others from making the same library; one that is there is opened beside them."""
+        last_made = self.folder / "lexical" / "meta.json"
+        return nullcontext() if last_made.exists() else self._lock.acquire(timeout=LOCK_PATIENCE)
 
     def _recover(self) -> None:
         if not self._catalogue.unfinished():

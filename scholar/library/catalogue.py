@@ -176,11 +176,6 @@ class Catalogue:
             )
         ]
 
-    def text(self, paper_id: str) -> str:
-        """The stored text of a paper, empty where there is none."""
-        rows = self._rows(sa.select(_papers.c.text).where(_papers.c.id == paper_id))
-        return str(rows[0]["text"]) if rows else ""
-
     def counts(self) -> tuple[int, int]:
         """How many ready papers there are, and how many passages they have."""
         papers = sa.select(sa.func.count()).where(_papers.c.state == "ready")

@@ -84,7 +84,7 @@ def choose(
             lambda: TorchEmbedder(folder, MINILM, sha256=MINILM_SHA256),
         )
     if _onnx_cached() or (fetch and not offline and _fetch_onnx(notice)):
-        return Choice(MINILM, "all-MiniLM-L6-v2 by ONNX", OnnxEmbedder)
+        return Choice(MINILM, f"{MINILM} by ONNX", OnnxEmbedder)
     if setting == "onnx":
         raise SettingsError(
             "The ONNX embedder is neither cached nor to be downloaded now; "

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -49,6 +50,8 @@ Item = Path | Record | Skipped | Result
 """One thing to add: a file, a record of a bibliography or of arXiv, or what is known of it already:
 that it cannot be used, or that it is there.
 """
+_Fetch = Callable[[Paper], Awaitable[Path]]
+"""Brings the PDF of a paper of arXiv."""
 
 
 async def expand(
@@ -76,10 +79,12 @@ async def expand(
                 ids.append("".join(named))
         else:
             items += named
+    # One for all requests, since it is what keeps them apart.
+    service = source_of(settings)
     if ids:
-        items += await _ask(source_of(settings).by_id(ids), " ".join(ids))
+        items += await _ask(service.by_id(ids), *ids)
     if query:
-        items += await _ask(source_of(settings).search(query, limit), f"arXiv: {query}")
+        items += await _ask(service.search(query, limit), f"arXiv: {query}")
     return items
 
 
@@ -87,10 +92,12 @@ async def ingest(
     library: Library, items: Iterable[Item], settings: Settings
 ) -> AsyncIterator[Result]:
     """Add `items` to the library, yielding what became of each. One bad item stops no other."""
+    # One for all files, since it is what keeps requests apart.
+    fetch = partial(source_of(settings).fetch_pdf, folder=settings.home / "files")
     waiting: list[_Ready] = []
     since = time.monotonic()
     for item in items:
-        outcome = await _prepare(library, item, settings)
+        outcome = await _prepare(library, item, fetch)
         if isinstance(outcome, Result):
             yield outcome
             continue
@@ -111,6 +118,8 @@ def source_of(settings: Settings) -> arxiv.ArxivSource:
 
 def _named(source: str) -> list[Item] | tuple[str, str]:
     """The items that `source` names on this machine, or the arXiv id and version that it is."""
+    if not source.strip():
+        return [Skipped('""', "It is empty; name a file, a folder or an arXiv id.")]
     # By os.path, which takes a name that no file can have for that of an absent one.
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
@@ -119,16 +128,22 @@ def _named(source: str) -> list[Item] | tuple[str, str]:
         return _bibliography(path)
     if not os.path.exists(path) and (found := arxiv.parse_id(source)):
         return found
+    if source.startswith(("http://", "https://")):
+        return [Skipped(source, "It is not on arXiv; download the paper and add its file.")]
     return [path]
 
 
 def _walk(folder: Path) -> list[Item]:
     items: list[Item] = []
+
+    def closed(error: OSError) -> None:
+        items.append(Skipped(str(error.filename), "It may not be read; change its permissions."))
+
     files = sorted(
         path
-        for path in folder.rglob("*")
+        for root, _, names in os.walk(folder, onerror=closed)
+        for path in (Path(root, name) for name in names)
         if path.suffix.lower() in _FOLDER_SUFFIXES
-        and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     for path in files:
@@ -139,26 +154,31 @@ def _walk(folder: Path) -> list[Item]:
 
 def _bibliography(path: Path) -> list[Item]:
     try:
-        return list(bibtex.read(path))
+        found = bibtex.read(path)
+        # A key and a line say little where a folder holds several bibliographies.
+        return [
+            replace(item, what=f"{path}: {item.what}") if isinstance(item, Skipped) else item
+            for item in found
+        ]
     except SourceError as error:
         return [Skipped(str(path), str(error))]
 
 
-async def _ask(answers: object, what: str) -> list[Item]:
+async def _ask(answers: Awaitable[Iterable[Item]], *asked: str) -> list[Item]:
     try:
-        return list(await answers)  # type: ignore[misc]
+        return list(await answers)
     except SourceError as error:
-        return [Skipped(what, str(error))]
+        return [Skipped(what, str(error)) for what in asked]
 
 
-async def _prepare(library: Library, item: Item, settings: Settings) -> Result | _Ready:
+async def _prepare(library: Library, item: Item, fetch: _Fetch) -> Result | _Ready:
     try:
         if isinstance(item, Result):
             return item
         if isinstance(item, Skipped):
             return Result(item.what, "failed", None, item.reason)
         if isinstance(item, Record):
-            return await _prepare_record(library, item, settings)
+            return await _prepare_record(library, item, fetch)
         return await _prepare_file(library, item)
     except SourceError as error:
         return Result(_label(item), "failed", None, str(error))
@@ -173,12 +193,12 @@ async def _prepare_file(library: Library, path: Path) -> Result | _Ready:
     return await _unless_present(library, paper, document, str(path), key)
 
 
-async def _prepare_record(library: Library, record: Record, settings: Settings) -> Result | _Ready:
+async def _prepare_record(library: Library, record: Record, fetch: _Fetch) -> Result | _Ready:
     paper = record.paper
     known = await library.find(paper.id)
     if known and known.holds == "full":
         return Result(paper.id, "present", known)
-    document, detail = await _text_of(record, settings)
+    document, detail = await _text_of(record, fetch)
     # A file that gave no text is not this paper's content, and may be tried again on its own.
     files = () if detail else record.files[:1]
     keys = [await asyncio.to_thread(_content_key, file) for file in files]
@@ -186,15 +206,14 @@ async def _prepare_record(library: Library, record: Record, settings: Settings) 
     return await _unless_present(library, paper, document, _label(record), *keys, detail=detail)
 
 
-async def _text_of(record: Record, settings: Settings) -> tuple[Document, str]:
+async def _text_of(record: Record, fetch: _Fetch) -> tuple[Document, str]:
     """The fullest text of a record that is to be had, and what stood in the way of a fuller one."""
     detail = ""
     try:
         if record.files:
             return await asyncio.to_thread(read, record.files[0]), ""
         if record.paper.id.startswith("arxiv:") and record.paper.source.startswith("http"):
-            file = await source_of(settings).fetch_pdf(record.paper, settings.home / "files")
-            return await asyncio.to_thread(read, file), ""
+            return await asyncio.to_thread(read, await fetch(record.paper)), ""
     except SourceError as error:
         detail = f"full text not to be had: {error}"
     if record.abstract:
@@ -232,15 +251,20 @@ async def _store(library: Library, waiting: Sequence[_Ready]) -> list[Result]:
 def _paper_of(document: Document, path: Path, key: str) -> Paper:
     return Paper(
         id=_canonical_id(document) or f"file:{key.removeprefix('sha256:')[:16]}",
-        title=document.title or path.stem,
+        title=_encodable(document.title or path.stem),
         authors=document.authors,
         year=document.year,
         venue=document.venue,
         identifiers=document.identifiers,
         version=document.version,
         holds=document.holds,
-        source=str(path),
+        source=_encodable(str(path)),
     )
+
+
+def _encodable(name: str) -> str:
+    """`name` with the bytes replaced that are no text: a file may be called anything."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _canonical_id(document: Document) -> str:
@@ -252,6 +276,8 @@ def _canonical_id(document: Document) -> str:
 
 
 def _content_key(path: Path) -> str:
+    if not os.path.isfile(path):
+        return ""  # a pipe or device may never end
     try:
         with path.open("rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import chromadb
-import numpy as np
 from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import ChromaError, NotFoundError
 from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
-from numpy.typing import NDArray
 
 from scholar.errors import LibraryError
+from scholar.library.embedding import Vectors32
 from scholar.values import Passage
 
 __all__ = ["ONNXMiniLM_L6_V2", "Vectors"]
-
-Vectors32 = NDArray[np.float32]
 
 
 class Vectors:

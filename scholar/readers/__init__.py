@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from scholar.errors import SourceError
@@ -39,6 +40,8 @@ def read(path: Path) -> Document:
 
 
 def _bytes_of(path: Path) -> bytes:
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise SourceError(f"{path} is no ordinary file; save what it gives and name that file.")
     try:
         return path.read_bytes()
     except FileNotFoundError:

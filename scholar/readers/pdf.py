@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _LOCK = threading.Lock()
 """pdfium may not be entered by two threads at once, not even for two files."""
 _HEADER = b"%PDF-"
-_HEADER_WITHIN = 1024
-"""Bytes in which readers look for the header, after Adobe's implementation notes."""
 _SOFT_HYPHENS = frozenset((0x02, 0xFFFE))
 """What pdfium gives for a hyphen at a line end, in place of the line end."""
 _SHY = 0xAD

@@ -33,7 +33,7 @@ _LONGEST_WAIT = 30.0
 """Seconds that a server's Retry-After is obeyed for; past that the user should decide."""
 _LARGEST_PDF = 200 * 1024 * 1024
 _BUSY = (429, 500, 502, 503, 504)
-_AGENT = "scholar (a research assistant; https://pypi.org/project/scholar)"
+_AGENT = "scholar (a research assistant)"
 
 _ID = re.compile(
     r"(?:https?://(?:www\.|export\.)?arxiv\.org/(?:abs|pdf|html)/|arxiv:\s*)?"
