@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from scholar.agents import retriever
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
@@ -24,6 +25,8 @@ from scholar.values import (
     Usage,
 )
 
+_WITHOUT_MODEL = (Outcome.MODEL_FAILED, Outcome.BUDGET_SPENT)
+
 
 async def verify(state: State, context: Context) -> Update:
     """Keep of the draft what stands on quotes that stand in the store.
@@ -41,12 +44,18 @@ async def verify(state: State, context: Context) -> Update:
 
 
 async def publish(state: State, context: Context) -> Update:
-    """Put the answer together from whatever the run has reached, every quote checked once more."""
+    """Put the answer together from whatever the run has reached, every quote checked once more.
+
+    Where no model could read, the quotes that can be found without one are better than nothing.
+    """
+    failure = state.get("failure")
     try:
+        if failure and failure.outcome in _WITHOUT_MODEL and not state.get("evidence"):
+            state = {**state, **await retriever.read_without_model(state, context)}
         return {"answer": await _answer(state, context)}
     except LibraryError as error:
         # A quote that can no longer be checked is not published.
-        failure = state.get("failure") or Failure(Outcome.TOOLS_FAILED, str(error))
+        failure = failure or Failure(Outcome.TOOLS_FAILED, str(error))
         unchecked: State = {**state, "evidence": [], "failure": failure}
         return {"answer": await _answer(unchecked, context)}
 

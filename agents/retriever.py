@@ -96,6 +96,22 @@ async def read(state: State, context: Context) -> Update:
     return {"read": marked, "evidence": evidence, "notes": notes}
 
 
+async def read_without_model(state: State, context: Context) -> Update:
+    """The best-matching sentences of what was found; where nothing was searched for yet, of what
+    a search for the question itself finds.
+    """
+    hits = state.get("hits") or await context.library.search(state["question"], context.k)
+    passages = await context.library.passages([hit.passage_id for hit in hits])
+    evidence, notes = await _extract(state, context, await label(context, passages))
+    searched = state.get("searched") or [state["question"]]
+    return {
+        "hits": hits,
+        "searched": searched,
+        "evidence": evidence,
+        "notes": [*state.get("notes", []), *notes],
+    }
+
+
 async def resolve(state: State, context: Context) -> Update:
     """Mark each step as solved where a quote answers it at least in part, and say whether there is
     anything new to write from.
@@ -263,7 +279,7 @@ async def _extract(
         ]
     best = extracts[0].score
     worthy = [extract for extract in extracts if extract.score >= max(floor, best * EXTRACT_SPREAD)]
-    steps = tuple(step.id for step in state["steps"])
+    steps = tuple(step.id for step in state.get("steps", []))
     evidence = [
         Evidence(
             id=f"e{n}",

@@ -23,6 +23,8 @@ async def main(question: str, *sources: str) -> Answer:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     answer = asyncio.run(main(*sys.argv[1:]))
     print(answer.outcome)
     for sentence in answer.sentences:

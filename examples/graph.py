@@ -27,5 +27,7 @@ async def main(question: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     for line in asyncio.run(main(sys.argv[1])):
         print(line)

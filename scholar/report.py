@@ -65,8 +65,11 @@ def paper_to_json(paper: Paper) -> dict[str, Any]:
 def show(answer: Answer, console: Console) -> None:
     """Print the answer for a person, at the width of `console`."""
     for block in _blocks(answer):
-        console.print(block)
-        console.print()
+        with console.capture() as captured:
+            console.print(block)
+        # Columns are padded to the full width, which only clutters what is copied or piped.
+        lines = (line.rstrip(" ") for line in captured.get().splitlines())
+        console.file.write("\n".join(lines) + "\n\n")
 
 
 def hanging(head: str, body: str, style: str = "") -> RenderableType:

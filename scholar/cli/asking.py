@@ -55,7 +55,8 @@ async def ask(
     else:
         err.print()
         report.show(answer, out)
-    if answer.outcome in CUT_SHORT:
+    # On a terminal the answer has just said so; a pipe or a program would miss it.
+    if answer.outcome in CUT_SHORT and (json or not out.is_terminal):
         complain(answer.notes[0])
     elif answer.outcome is Outcome.NO_EVIDENCE and json:
         complain("The library does not answer this; add papers on it and ask again.")

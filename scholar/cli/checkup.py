@@ -113,7 +113,7 @@ def _embedder(known: Settings) -> Finding:
         return Finding("embedder", False, str(error), "export SCHOLAR_EMBEDDER=auto")
     if choice.load is None and known.embedder != "none":
         fix = f"{embedding.TURN_ON} && scholar library rebuild"
-        return Finding("embedder", False, "none at hand: searching by BM25 alone", fix)
+        return Finding("embedder", True, "none at hand: searching by BM25 alone", fix)
     return Finding("embedder", True, choice.how)
 
 
@@ -140,5 +140,5 @@ async def _model(gateway: Gateway, known: Settings, model: str, roles: list[Role
     try:
         await gateway.ask(replace(prompts.render("hello"), role=roles[0]), _Hello, ledger=ledger)
     except ScholarError as error:
-        return Finding(what, False, f"{model}: {error}", "scholar doctor, once that is done")
+        return Finding(what, False, f"{model}: {error}")
     return Finding(what, True, f"{model} answers in {ledger.calls[-1].seconds:.1f} s")
