@@ -76,6 +76,6 @@ class ReplyInvalid(ModelError):
 
 
 class BudgetSpent(ScholarError):
-    """The run has used up its dollars, tokens or seconds."""
+    """The run has used up what it was allowed, or what is left of it allows no further call."""
 
     exit_code = 6

@@ -26,6 +26,7 @@ from scholar.agents import jury, planner, publisher, retriever, writer
 from scholar.backends.gateway import Gateway
 from scholar.context import Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError
+from scholar.events import Event, FellBack
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
 from scholar.state import Branch, Failure, Published, Question, State, Update, draft_of
@@ -87,7 +88,7 @@ def server_graph() -> Graph:
 def build_services(settings: Settings | None = None, **notices: Callable[[str], None]) -> Services:
     """Services as the settings say; raises SettingsError or LibraryError."""
     settings = settings or settings_module.load()
-    return Services(settings, Library(settings, **notices), Gateway(settings))
+    return Services(settings, Library(settings, **notices), Gateway(settings, **notices))
 
 
 _default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Services]]
@@ -110,17 +111,26 @@ async def _services(given: Services | None) -> Services:
 def _node(
     agent: Callable[[S, Context], Awaitable[Update]], services: Services | None
 ) -> Callable[[S, Runtime[Services]], Awaitable[Update]]:
-    """`agent` as a LangGraph node: with its context, its calls booked, its failures named."""
+    """`agent` as a LangGraph node: its calls booked, its failures and stand-in models named."""
 
     async def node(state: S, runtime: Runtime[Services]) -> Update:
         known = await _services(runtime.context or services)
-        context = context_for(state, known, runtime.stream_writer)
+        notes: list[str] = []
+
+        def emit(event: Event) -> None:
+            if isinstance(event, FellBack):
+                notes.append(event.note)
+            runtime.stream_writer(event)
+
+        context = context_for(state, known, emit)
         before = len(context.ledger.calls)
         try:
             update = await agent(state, context)
         except tuple(_OUTCOMES) as error:
             outcome = next(o for kind, o in _OUTCOMES.items() if isinstance(error, kind))
             update = {"failure": Failure(outcome, str(error))}
+        if notes:
+            update = {**update, "notes": [*(update.get("notes") or ()), *dict.fromkeys(notes)]}
         return {"calls": list(context.ledger.calls[before:]), **update}
 
     return node

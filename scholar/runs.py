@@ -12,7 +12,7 @@ from scholar import settings as settings_module
 from scholar.agents import publisher
 from scholar.context import Services, context_for
 from scholar.errors import UsageError
-from scholar.events import Called, Event, Finished
+from scholar.events import Called, Event, FellBack, Finished
 from scholar.graph import Graph, build_graph, build_services
 from scholar.library.ingest import Result, expand, ingest
 from scholar.settings import Settings
@@ -29,6 +29,7 @@ class Run:
     question: Question
     state: State = field(default_factory=State)
     calls: list[Call] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What happens, as it happens. Closing the generator cancels what is under way.
@@ -48,6 +49,8 @@ class Run:
                         continue
                     if isinstance(data, Called):
                         self.calls.append(data.call)
+                    if isinstance(data, FellBack):
+                        self.notes.append(data.note)
                     yield data
             yield Finished(self.state["answer"])
         finally:
@@ -61,6 +64,7 @@ class Run:
             "started": self.services.clock(),
             **self.state,
             "calls": self.calls,
+            "notes": list(dict.fromkeys([*self.state.get("notes", []), *self.notes])),
             "failure": Failure(Outcome.CANCELLED, "Cancelled; ask again to start over."),
         }
         context = context_for(state, self.services, lambda _: None)

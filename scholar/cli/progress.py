@@ -69,6 +69,10 @@ class Progress:
                 self._line("jury", report.vote(verdict))
             case events.Retrying(role, reason, wait):
                 self._line("retry", f"{role}: {reason} Again in {wait:.0f} s.")
+            case events.Waiting(role, model, wait):
+                self._line("wait", f"{role}: up to {wait:.0f} s for the limits of {model}")
+            case events.FellBack(role, failed, to, reason):
+                self._line("instead", f"{role}: {to} for {failed}: {reason}")
             case _:
                 pass
 
