@@ -107,8 +107,8 @@ class FellBack:
 
     @property
     def note(self) -> str:
-        """The same as a sentence for the answer's readers."""
-        return f"{self.to_model} stood in for {self.from_model} as {self.role}: {self.reason}"
+        """The same as a sentence for the answer's readers, whatever the role."""
+        return f"{self.to_model} stood in for {self.from_model}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,13 @@ def server_graph() -> Graph:
     return build_graph()
 
 
-def build_services(settings: Settings | None = None, **notices: Callable[[str], None]) -> Services:
+def build_services(
+    settings: Settings | None = None, *, on_notice: Callable[[str], None] = lambda _: None
+) -> Services:
     """Services as the settings say; raises SettingsError or LibraryError."""
     settings = settings or settings_module.load()
-    return Services(settings, Library(settings, **notices), Gateway(settings, **notices))
+    library = Library(settings, on_notice=on_notice)
+    return Services(settings, library, Gateway(settings, on_notice=on_notice))
 
 
 _default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Services]]

@@ -114,7 +114,8 @@ async def served(*said: Scripted, **settings: Any) -> AsyncIterator[Desk]:
 @asynccontextmanager
 async def scripted(script: Script, **settings: Any) -> AsyncIterator[Desk]:
     SERVER.use(script)
-    options = {"model": f"openai:tiny@{SERVER.url}", "api_key": KEY, "cache": False} | settings
+    options: dict[str, Any] = {"model": f"openai:tiny@{SERVER.url}", "api_key": KEY}
+    options |= {"cache": False} | settings
     desk = Desk(Gateway(Settings(**options)), ledger())
     try:
         yield desk

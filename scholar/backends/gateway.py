@@ -281,6 +281,9 @@ class Gateway:
             try:
                 await self._listen(asking, request, heard)
                 failed = False
+            except ModelUnavailable as error:
+                heard.tokens = heard.tokens if error.reached else TokenCount(0, 0)
+                raise
             finally:
                 self._account(asking, request, heard, entry, failed)
             return heard.text

@@ -76,6 +76,8 @@ class Ledger:
 
     def price(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
         """US dollars for so many tokens of `model`, or None where its price is not known."""
+        if not (input_tokens or output_tokens):
+            return 0.0
         price = self._prices(model)
         return None if price is None else _cost(price, input_tokens, output_tokens)
 

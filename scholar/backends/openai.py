@@ -155,7 +155,9 @@ class OpenAIBackend:
         except openai.APITimeoutError as error:
             if not reply.finish:
                 raise self._silent(error, silence) from None
-        except openai.APIConnectionError:
+        except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, httpx2.ConnectError):
+                raise self._unreachable(reached=False) from None
             if not reply.finish:
                 raise self._broken(reply) from None
         except openai.APIError as error:
@@ -165,7 +167,7 @@ class OpenAIBackend:
 
     def _silent(self, error: openai.APITimeoutError, silence: float) -> ModelUnavailable:
         if isinstance(error.__cause__, httpx2.ConnectTimeout):
-            return self._unreachable()
+            return self._unreachable(reached=False)
         return ModelUnavailable(
             f"{self._where} sent nothing for {silence:g} seconds; "
             "try again, or raise silence in scholar.toml."
@@ -178,10 +180,11 @@ class OpenAIBackend:
             f"{self._where} broke off before its reply was complete; try again."
         )
 
-    def _unreachable(self) -> ModelUnavailable:
+    def _unreachable(self, reached: bool = True) -> ModelUnavailable:
         return ModelUnavailable(
             f"Nothing usable answers at {self._where.host} for {self.name}; start the server, "
-            "or check the URL and the network."
+            "or check the URL and the network.",
+            reached=reached,
         )
 
     def _check_end(self, reply: _Reply, request: Request) -> None:

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS models (id TEXT PRIMARY KEY, facts TEXT NOT NULL);
 
 
 class Store:
-    """`models.sqlite` in `folder`, opened when first used. `on_notice` gets one sentence at most."""
+    """`models.sqlite` in `folder`, opened when first used. `on_notice` gets a sentence at most."""
 
     def __init__(self, folder: Path, on_notice: Callable[[str], None] = lambda _: None) -> None:
         self.path = folder / FILE

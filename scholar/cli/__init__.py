@@ -15,12 +15,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models = typer.Typer(help="See which models play which roles, and check them.")
+_models = typer.Typer(help="See which models play which roles, and check them.")
 papers = typer.Typer(help="List, show, remove and export the papers of the library.")
 library = typer.Typer(help="Look after the library.")
 app.add_typer(papers, name="papers", no_args_is_help=True)
 app.add_typer(library, name="library", no_args_is_help=True)
-app.add_typer(models, name="models", no_args_is_help=True)
+app.add_typer(_models, name="models", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Sources = Annotated[
@@ -166,22 +166,20 @@ def library_rebuild() -> None:
     common.run(shelf.rebuild())
 
 
-@models.command("list")
+@_models.command("list")
 def models_list(json: Json = False) -> None:
     """What plays each role, in the order of trying, and what is known of it. Calls nothing."""
-    from scholar.cli import common
-    from scholar.cli import models as command
+    from scholar.cli import common, models
 
-    common.run(command.list_models(json))
+    common.run(models.list_models(json))
 
 
-@models.command("check")
+@_models.command("check")
 def models_check(json: Json = False) -> None:
     """Ask each model once, and remember what its server can do."""
-    from scholar.cli import common
-    from scholar.cli import models as command
+    from scholar.cli import common, models
 
-    common.run(command.check_models(json))
+    common.run(models.check_models(json))
 
 
 def _version(wanted: bool) -> None:

@@ -67,6 +67,11 @@ class Progress:
                 self._doing("the jury is reading")
             case events.Voted(verdict):
                 self._line("jury", report.vote(verdict))
+            case _:
+                self._show_delay(event)
+
+    def _show_delay(self, event: Event) -> None:
+        match event:
             case events.Retrying(role, reason, wait):
                 self._line("retry", f"{role}: {reason} Again in {wait:.0f} s.")
             case events.Waiting(role, model, wait):
