@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
+import langsmith
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -25,7 +26,7 @@ from scholar import settings as settings_module
 from scholar.agents import jury, planner, publisher, retriever, writer
 from scholar.backends.gateway import Gateway
 from scholar.context import Context, Services, context_for
-from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError
+from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
 from scholar.events import Event, FellBack
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
@@ -48,8 +49,10 @@ def build_graph(services: Services | None = None, *, checkpointer: Checkpointer 
 
     Each run uses the `context=Services(…)` it is given, else `services`, else services built from
     the settings, one set per event loop. `astream` takes LangGraph's own stream modes; `custom`
-    carries the events of `scholar.events`.
+    carries the events of `scholar.events`. Where the settings say `offline`, LangSmith's tracing is
+    off for this whole process, whatever the environment says.
     """
+    _keep_traces_here(services)
     # No context schema: LangGraph's server fills one from JSON, and services are no JSON.
     graph: Any = StateGraph(State, input_schema=Question, output_schema=Published)
 
@@ -92,6 +95,19 @@ def build_services(
     settings = settings or settings_module.load()
     library = Library(settings, on_notice=on_notice)
     return Services(settings, library, Gateway(settings, on_notice=on_notice))
+
+
+def _keep_traces_here(services: Services | None) -> None:
+    """Let LangGraph send no trace of a run anywhere, where nothing may leave this machine."""
+    if _is_offline(services):
+        langsmith.configure(enabled=False)
+
+
+def _is_offline(services: Services | None) -> bool:
+    try:
+        return (services.settings if services else settings_module.load()).offline
+    except SettingsError:
+        return True  # The first run says what is wrong with the settings.
 
 
 _default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Services]]

@@ -35,6 +35,8 @@ Chain = str | tuple[str, ...]
 """One model id, or several in the order in which they are tried."""
 _KEY = "[key]"
 """How pydantic marks that the key of a table is at fault, not its value."""
+_CHAIN_KINDS = ("str", "tuple[str, ...]")
+"""How pydantic names the two forms of a Chain, which are no keys."""
 
 
 class _Strict(BaseModel):
@@ -234,7 +236,7 @@ def _refuse_unknown_environment() -> None:
 def _explain(errors: Sequence[ErrorDetails]) -> str:
     unknown = [e for e in errors if e["type"] == "extra_forbidden" or _KEY in e["loc"]]
     error = (unknown or errors)[0]
-    *parents, key = [str(part) for part in error["loc"] if part != _KEY]
+    *parents, key = [str(part) for part in error["loc"] if part not in (_KEY, *_CHAIN_KINDS)]
     path = ".".join([*parents, key])
     if unknown:
         return f"'{path}' is no setting; {_nearest(key, _names_at(parents))}"

@@ -156,7 +156,7 @@ class Ledger:
         left = self._budget.dollars - self._spent_dollars - reserved - _cost(price, input_tokens, 0)
         if left < 0:
             return -1
-        return math.floor(left * 1_000_000 / price.output) if price.output else math.inf
+        return left * 1_000_000 / price.output if price.output else math.inf
 
     def _set_aside(
         self, model: str, input_tokens: int, output: int, *, shortened: bool

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from scholar import prompts
+from scholar.backends.facts import Facts
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
-from scholar.errors import ModelError
+from scholar.errors import ModelError, ReplyInvalid
 
 SEED = 7
 SCHEMA = "response_format"
@@ -21,6 +22,10 @@ class _Words(BaseModel):
     model_config = ConfigDict(extra="forbid")
     colour: str
     days: int
+
+
+class _Hello(BaseModel):
+    ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +47,40 @@ async def probe(gateway: Gateway, model_id: str, shown: str, ledger: Ledger) -> 
     """Ask the model `model_id`, known as `shown`, and keep what its server can do.
 
     The prompt asks for prose and the schema for JSON: a server that takes the schema and does not
-    hold to it is found out by its prose. Raises SettingsError as `open_backend` does.
+    hold to it is found out by its prose, and asked once more with the schema in the prompt. Raises
+    SettingsError as `open_backend` does.
     """
+
+    async def ask(prompt: str, reply: type[BaseModel]) -> None:
+        asked = prompts.render(prompt)
+        await gateway.ask(asked, reply, ledger=ledger, model=model_id, seed=SEED, fresh=True)
+
     gateway.forget(model_id)
     before = len(ledger.calls)
     try:
-        await gateway.ask(
-            prompts.render("probe"), _Words, ledger=ledger, model=model_id, seed=SEED, fresh=True
-        )
+        try:
+            await ask("probe", _Words)
+        except ReplyInvalid:
+            _note(gateway, model_id, ignored=True)
+            await ask("hello", _Hello)
     except ModelError as error:
         return Found(shown, answers=False, error=str(error))
     whole = [call for call in ledger.calls[before:] if not call.failed]
+    facts = _note(gateway, model_id, ignored=len(whole) > 1, usage=not whole[-1].estimated)
+    held = SCHEMA not in facts.refused
+    return Found(shown, True, whole[0].seconds, held, facts.usage is True, facts.seed is True)
+
+
+def _note(gateway: Gateway, model_id: str, *, ignored: bool, usage: bool | None = None) -> Facts:
+    """Keep what a probe has found; `ignored` says that the server took the schema for nothing."""
     facts = gateway.facts(model_id)
-    held = len(whole) == 1 and SCHEMA not in facts.refused
-    usage, seed = not whole[-1].estimated, "seed" not in facts.refused
-    refused = facts.refused if held else facts.refused | {SCHEMA}
-    gateway.note(
-        model_id,
-        facts.model_copy(
-            update={"refused": refused, "usage": usage, "seed": seed, "checked": time.time()}
-        ),
+    facts = facts.model_copy(
+        update={
+            "refused": facts.refused | {SCHEMA} if ignored else facts.refused,
+            "usage": usage,
+            "seed": "seed" not in facts.refused,
+            "checked": time.time(),
+        }
     )
-    return Found(shown, True, whole[0].seconds, held, usage, seed)
+    gateway.note(model_id, facts)
+    return facts

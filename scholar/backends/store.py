@@ -76,6 +76,6 @@ class Store:
         with suppress(sqlite3.Error):
             self.close()
         self._on_notice(
-            f"Replies and measurements are not kept, as {self.path} cannot be used ({error}); "
-            "delete it to begin anew, or set cache = false."
+            f"Replies are not kept, as {self.path} cannot be used ({error}); if nothing else "
+            "uses it, delete it to begin anew."
         )
