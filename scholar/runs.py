@@ -12,6 +12,7 @@ from scholar import settings as settings_module
 from scholar.agents import publisher
 from scholar.context import Services, context_for
 from scholar.errors import UsageError
+from scholar.estimate import Estimate, estimate
 from scholar.events import Called, Event, FellBack, Finished
 from scholar.graph import Graph, build_graph, build_services
 from scholar.library.ingest import Result, expand, ingest
@@ -111,6 +112,13 @@ class Scholar:
                     answer = event.answer
         assert answer is not None  # a run ends in Finished or raises
         return answer
+
+    def estimate(
+        self, question: str, *, preset: str | None = None, k: int | None = None
+    ) -> Estimate:
+        """What `ask` would be likely to take, as ranges; nothing is called."""
+        settings = self.services.settings
+        return estimate(question, settings.preset_named(preset), settings, k)
 
     def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
         """A run that has not begun; iterate over its `events` to drive it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from conftest import OpenDesk
@@ -32,7 +33,7 @@ class Trip(BaseModel):
     city: str
 
 
-def ledger(price: Price = PRICE, **caps: float) -> Ledger:
+def ledger(price: Price = PRICE, **caps: Any) -> Ledger:
     return Ledger(Budget.model_validate(caps), lambda _: price)
 
 
@@ -53,7 +54,7 @@ async def test_a_call_that_fits_gets_all_it_asks_for() -> None:
     ("caps", "output"), [({"tokens": 9_999}, 8_999), ({"dollars": 0.010}, 1_000)]
 )
 async def test_a_call_that_does_not_fit_is_asked_for_less(
-    caps: dict[str, float], output: int
+    caps: dict[str, Any], output: int
 ) -> None:
     held = await ledger(**caps).reserve("m", 1_000, 9_000)
     assert (held.output, held.shortened) == (output, True)
@@ -68,7 +69,7 @@ async def test_a_call_that_does_not_fit_is_asked_for_less(
     ],
 )
 async def test_a_call_for_which_nothing_is_left_is_refused_with_the_cap_to_raise(
-    caps: dict[str, float], words: str
+    caps: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BudgetSpent, match=f"and the next call.*{words}"):
         await ledger(**caps).reserve("m", 1_000, 9_000)
@@ -210,7 +211,7 @@ _CAPS = st.fixed_dictionaries(
 
 
 async def _spend(
-    caps: dict[str, float], price: Price, moves: list[tuple[float, float, str]], rounds: list[int]
+    caps: dict[str, Any], price: Price, moves: list[tuple[float, float, str]], rounds: list[int]
 ) -> None:
     backend, books = Erratic(moves), ledger(price, **caps)
     gateway = Gateway(Settings(context_window=8_192), {"*": backend})
@@ -237,7 +238,7 @@ _SPENDING = given(
 
 
 def _check(
-    caps: dict[str, float], price: Price, moves: list[tuple[float, float, str]], rounds: list[int]
+    caps: dict[str, Any], price: Price, moves: list[tuple[float, float, str]], rounds: list[int]
 ) -> None:
     asyncio.run(_spend(caps, price, moves, rounds))
 

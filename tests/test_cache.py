@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import impatient, kept
+from injected import impatient, kept
 from model_server import Cut, Finish, ModelServer, Scripted
 from pydantic import BaseModel
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ class Trip(BaseModel):
 class Asked:
     """A gateway before a chain of scripted models, named a, b, c, …"""
 
-    def __init__(self, *scripts: list[str | Exception], **caps: float) -> None:
+    def __init__(self, *scripts: Sequence[str | Exception], **caps: float) -> None:
         self.chain = [FakeBackend(said, name) for said, name in zip(scripts, "abc", strict=False)]
         self.gateway = Gateway(Settings(), {"*": self.chain})
         self.ledger = Ledger(Budget.model_validate(caps), lambda _: None)

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import faults
+import injected
 import pytest
 from conftest import ROOT
-from faults import DEAD, FAULTS, GOOD, KEY, Felt, Trip, feel
+from injected import DEAD, FAULTS, GOOD, KEY, Felt, Trip, feel
 from minds import for_server, honest
 from model_server import ModelServer, Scripted
 from papers import QUESTION
@@ -49,7 +49,7 @@ def leaks(felt: Felt, home: Path, log: str) -> list[str]:
         "texts": repr(felt.texts),
         "notices": repr(felt.notices),
         "ledger": repr(felt.calls),
-        "files": faults.kept(home).decode("utf-8", "replace"),
+        "files": injected.kept(home).decode("utf-8", "replace"),
         "logs": log,
     }
     return [name for name, text in places.items() if KEY in text or "SECRET" in text]
@@ -112,9 +112,9 @@ async def test_a_whole_run_over_a_fault_ends_with_its_name_and_without_the_key(
         update={"model": f"openai:tiny@{SERVER.url}", "api_key": KEY_SETTING, "silence": 0.15}
     )
     if FAULTS[name] == DEAD:
-        with faults.closed_port() as nowhere:
+        with injected.closed_port() as nowhere:
             known = known.model_copy(update={"model": f"openai:tiny@{nowhere}"})
-    with caplog.at_level(logging.DEBUG), faults.impatient():
+    with caplog.at_level(logging.DEBUG), injected.impatient():
         async with Scholar(services=Services(known, shelf, Gateway(known))) as scholar:
             answer = await scholar.ask(QUESTION)
     assert answer.outcome is Outcome.MODEL_FAILED
@@ -122,7 +122,7 @@ async def test_a_whole_run_over_a_fault_ends_with_its_name_and_without_the_key(
     assert answer.notes[0].endswith(".")
     for text in (json.dumps(report.to_json(answer)), repr(answer), caplog.text):
         assert "SECRET" not in text
-    assert b"SECRET" not in faults.kept(known.home)
+    assert b"SECRET" not in injected.kept(known.home)
 
 
 KEY_SETTING = Settings(api_key=KEY).api_key
@@ -137,7 +137,7 @@ async def test_a_run_tells_its_readers_who_stood_in(shelf: Library, settings: Se
     SERVER.use(script)
     chain = tuple(f"openai:{name}@{SERVER.url}" for name in ("tiny", "spare"))
     known = settings.model_copy(update={"model": chain})
-    with faults.impatient():
+    with injected.impatient():
         async with Scholar(services=Services(known, shelf, Gateway(known))) as scholar:
             answer = await scholar.ask(QUESTION)
     assert answer.outcome is Outcome.ANSWERED
@@ -149,5 +149,5 @@ async def test_a_run_tells_its_readers_who_stood_in(shelf: Library, settings: Se
 
 
 async def test_the_page_of_faults_is_what_the_command_prints(tmp_path: Path) -> None:
-    printed = await faults.table(SERVER, tmp_path)
+    printed = await injected.table(SERVER, tmp_path)
     assert (ROOT / "docs" / "faults.md").read_text("utf-8") == printed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import impatient
+from injected import impatient
 from model_server import ModelServer
 from pydantic import BaseModel
 

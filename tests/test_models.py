@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import closed_port, impatient
+from conftest import OpenDesk
+from injected import closed_port, impatient
 from minds import for_server, honest
 from model_server import ModelServer, Scripted, Status, refuse_param
 from papers import QUESTION
@@ -174,6 +175,20 @@ def test_a_question_asked_again_is_answered_from_disk(server: ModelServer) -> No
     assert len(server.requests) == 2 * asked
 
 
+def test_a_model_that_stands_in_is_shown_while_it_runs_and_in_the_answer(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed_port() as nowhere, impatient():
+        chain = [f"openai:tiny@{nowhere}", f"openai:gpt-5-mini@{server.url}"]
+        monkeypatch.setenv("SCHOLAR_MODEL", json.dumps(chain))
+        code, out, err = run("ask", QUESTION)
+    assert code == 0
+    instead = [line for line in err.splitlines() if line.startswith("  instead")]
+    assert len(instead) == 6
+    assert f"planner: {chain[1]} for {chain[0]}: Nothing usable answers" in instead[0]
+    assert out.count("stood in for") == 1
+
+
 @pytest.mark.parametrize("flag", ["--budget-dollars", "--budget-tokens"])
 def test_a_budget_can_be_given_with_the_question(server: ModelServer, flag: str) -> None:
     code, out, err = run("ask", QUESTION, flag, "0", "--json")
@@ -212,3 +227,9 @@ def test_an_estimate_without_a_price_says_so() -> None:
     known = Settings(model="openai:own")
     assert estimate(QUESTION, known.preset_named("fast"), known).dollars is None
     assert estimate(QUESTION, known.preset_named("fast"), known).calls == (2, 2)
+
+
+async def test_an_estimate_is_also_had_from_python(desk: OpenDesk) -> None:
+    at = desk(honest)
+    assert at.scholar.estimate(QUESTION, preset="standard").calls == (6, 15)
+    assert not at.backend.requests

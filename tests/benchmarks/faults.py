@@ -9,13 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import faults
+import injected
 from model_server import ModelServer
 
 
 def main() -> None:
     with ModelServer(lambda _: "") as server, tempfile.TemporaryDirectory() as home:
-        print(asyncio.run(faults.table(server, Path(home))), end="")
+        print(asyncio.run(injected.table(server, Path(home))), end="")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ import asyncio
 import gc
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -31,6 +33,14 @@ TARGET_MS = 3.0
 TARGET_MB = 100.0
 WORDS = "A sentence of a passage that a prompt would carry, again and again. " * 400
 REPLY = '{"text": "' + "A sentence of an answer. " * 60 + '"}'
+SERVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from model_server import ModelServer, Stall
+with ModelServer(lambda _: Stall('{"te')) as server:
+    print(server.url, flush=True)
+    sys.stdin.read()
+"""
 MODEL = "openai:instant@http://127.0.0.1:9/v1"
 
 
@@ -39,21 +49,14 @@ class Text(BaseModel):
 
 
 class Instant:
-    """A model that answers at once, in pieces of four characters; or, held, not until let go."""
+    """A model that answers at once, in pieces of four characters."""
 
     name = "instant"
     capabilities = Capabilities()
 
-    def __init__(self) -> None:
-        self.held: asyncio.Event | None = None
-        self.open = 0
-
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         for at in range(0, len(REPLY), 4):
             yield Delta(REPLY[at : at + 4])
-            if self.held and not at:
-                self.open += 1
-                await self.held.wait()
         yield Delta(tokens=TokenCount(len(WORDS) // 4, len(REPLY) // 4))
 
     async def aclose(self) -> None:
@@ -64,8 +67,8 @@ def prompt(n: int) -> Prompt:
     return Prompt("bench", "writer", 1, "You write.", f"{n} {WORDS}")
 
 
-async def measure(home: Path) -> tuple[float, float, float, float]:
-    """Milliseconds per new call, per call from disk, per bare stream; megabytes of open calls."""
+async def per_call(home: Path) -> tuple[float, float, float]:
+    """Milliseconds per new call, per call from disk, and of the model's own share in a call."""
     settings = Settings(home=home, model=MODEL, budget=Budget(tokens=10**9, dollars=10**6))
     gateway, backend = Gateway(settings), Instant()
     # In the place of the backend that the id would open: the whole way is gone, but the network.
@@ -89,26 +92,52 @@ async def measure(home: Path) -> tuple[float, float, float, float]:
         new = statistics.median([await ask(n) for n in range(CALLS)])
         known = statistics.median([await ask(n) for n in range(CALLS)])
         alone = statistics.median([await bare(n) for n in range(CALLS)])
-        return new, known, alone, await _held_open(gateway, backend)
+        return new, known, alone
     finally:
         await gateway.aclose()
 
 
-async def _held_open(gateway: Gateway, backend: Instant) -> float:
+async def held_open(home: Path, url: str) -> float:
+    """Megabytes that OPEN calls take, each of them in the middle of its reply from a server."""
+    settings = Settings(home=home, model=f"openai:slow@{url}", concurrency=OPEN)
+    gateway, ledger = Gateway(settings), Ledger(Budget(), lambda _: None)
+    begun, all_open = 0, asyncio.Event()
+
+    def on_text(_: str) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == OPEN:
+            all_open.set()
+
+    async def ask(n: int) -> None:
+        await gateway.ask(prompt(n), Text, ledger=ledger, on_text=on_text)
+
     gc.collect()
-    backend.held = asyncio.Event()
     before = _resident()
-    ledger = Ledger(Budget(), lambda _: None)
-    asked = [
-        asyncio.create_task(gateway.ask(prompt(n), Text, ledger=ledger, fresh=True))
-        for n in range(OPEN)
-    ]
-    while backend.open < OPEN:
-        await asyncio.sleep(0.01)
+    asked = [asyncio.create_task(ask(n)) for n in range(OPEN)]
+    await asyncio.wait_for(all_open.wait(), 60)
     taken = _resident() - before
-    backend.held.set()
-    await asyncio.gather(*asked)
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    await gateway.aclose()
     return taken
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a server in a process of its own that begins every reply and ends none."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(Path(__file__).parents[1])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.communicate("")
 
 
 def _resident() -> float:
@@ -117,8 +146,9 @@ def _resident() -> float:
 
 
 def main() -> bool:
-    with tempfile.TemporaryDirectory() as home:
-        new, known, alone, memory = asyncio.run(measure(Path(home)))
+    with tempfile.TemporaryDirectory() as home, server() as url:
+        new, known, alone = asyncio.run(per_call(Path(home)))
+        memory = asyncio.run(held_open(Path(home), url))
     own = new - alone
     print("### The gateway itself\n")
     print(f"Medians of {CALLS} calls of a model that answers at once, with a prompt of")
