@@ -93,8 +93,9 @@ async def test_gpu_seconds_are_summed_and_capped() -> None:
 # --- several at once
 
 
-async def test_a_call_waits_for_what_others_may_give_back() -> None:
-    books = ledger(tokens=10_000)
+@pytest.mark.parametrize("caps", [{"tokens": 10_000}, {"dollars": 0.08}])
+async def test_a_call_waits_for_what_others_may_give_back(caps: dict[str, Any]) -> None:
+    books = ledger(**caps)
     first = await books.reserve("m", 1_000, 8_000)
     second = asyncio.create_task(books.reserve("m", 1_000, 8_000))
     await asyncio.sleep(0)
@@ -155,7 +156,7 @@ async def test_what_is_under_way_when_the_seconds_are_over_is_cut_short() -> Non
     books = ledger(seconds=0.05)
     gateway = Gateway(Settings(), {"*": [Slow([]), FakeBackend(['{"city": "Paris"}'])]})
     with pytest.raises(BudgetSpent, match=r"0\.05 seconds; raise seconds"):
-        await gateway.ask(PROMPT, Trip, ledger=books)
+        await asyncio.wait_for(gateway.ask(PROMPT, Trip, ledger=books), 2)
     (entry,) = books.calls
     assert entry.failed
 

@@ -97,6 +97,7 @@ async def test_a_spent_budget_is_not_got_round_by_another_model() -> None:
     with pytest.raises(BudgetSpent):
         await at.ask()
     assert at.counts == [0, 0]
+    assert at.fell == []
 
 
 async def test_a_mistake_of_ours_is_not_got_round_by_another_model() -> None:

@@ -105,6 +105,14 @@ def test_a_server_that_takes_a_schema_for_nothing_is_found_out(server: ModelServ
     assert not any("response_format" in request.body for request in server.requests)
 
 
+def test_a_server_whose_model_had_to_be_corrected_is_found_out_too(server: ModelServer) -> None:
+    left: list[Scripted] = ["Red.", '{"colour": "red", "days": 7}']
+    server.use(lambda _: left.pop(0))
+    code, out, _ = run("models", "check")
+    assert (code, left) == (0, [])
+    assert "takes the schema in the prompt" in out
+
+
 def test_a_check_finds_out_anew_what_a_server_has_learnt_since(server: ModelServer) -> None:
     server.use(picky)
     run("models", "check")
