@@ -56,11 +56,15 @@ class ModelUnavailable(ModelError):
     """The server could not be reached, was overloaded, or broke off in mid-reply.
 
     `retry_after` is the number of seconds the server asked to be left alone, where it said so.
+    `reached` is false where there was no connection, so that nothing was sent.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, reached: bool = True
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reached = reached
 
 
 class ModelRejected(ModelError):
@@ -76,6 +80,6 @@ class ReplyInvalid(ModelError):
 
 
 class BudgetSpent(ScholarError):
-    """The run has used up its dollars, tokens or seconds."""
+    """The run has used up what it was allowed, or what is left of it allows no further call."""
 
     exit_code = 6

@@ -86,6 +86,32 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A call waits `wait` seconds at most for the model's limit of tokens or requests a minute."""
+
+    role: str
+    model: str
+    wait: float
+    type: Literal["waiting"] = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """The next model of a role's chain takes over, and why."""
+
+    role: str
+    from_model: str
+    to_model: str
+    reason: str
+    type: Literal["fell_back"] = "fell_back"
+
+    @property
+    def note(self) -> str:
+        """The same as a sentence for the answer's readers, whatever the role."""
+        return f"{self.to_model} stood in for {self.from_model}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The run is over."""
 
@@ -93,4 +119,16 @@ class Finished:
     type: Literal["finished"] = "finished"
 
 
-Event = Planned | Searched | Read | Drafting | Drafted | Voted | Called | Retrying | Finished
+Event = (
+    Planned
+    | Searched
+    | Read
+    | Drafting
+    | Drafted
+    | Voted
+    | Called
+    | Retrying
+    | Waiting
+    | FellBack
+    | Finished
+)

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
+import langsmith
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -25,7 +26,8 @@ from scholar import settings as settings_module
 from scholar.agents import jury, planner, publisher, retriever, writer
 from scholar.backends.gateway import Gateway
 from scholar.context import Context, Services, context_for
-from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError
+from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
+from scholar.events import Event, FellBack
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
 from scholar.state import Branch, Failure, Published, Question, State, Update, draft_of
@@ -47,8 +49,10 @@ def build_graph(services: Services | None = None, *, checkpointer: Checkpointer 
 
     Each run uses the `context=Services(…)` it is given, else `services`, else services built from
     the settings, one set per event loop. `astream` takes LangGraph's own stream modes; `custom`
-    carries the events of `scholar.events`.
+    carries the events of `scholar.events`. Where the settings say `offline`, LangSmith's tracing is
+    off for this whole process, whatever the environment says.
     """
+    _keep_traces_here(services)
     # No context schema: LangGraph's server fills one from JSON, and services are no JSON.
     graph: Any = StateGraph(State, input_schema=Question, output_schema=Published)
 
@@ -84,10 +88,26 @@ def server_graph() -> Graph:
     return build_graph()
 
 
-def build_services(settings: Settings | None = None, **notices: Callable[[str], None]) -> Services:
+def build_services(
+    settings: Settings | None = None, *, on_notice: Callable[[str], None] = lambda _: None
+) -> Services:
     """Services as the settings say; raises SettingsError or LibraryError."""
     settings = settings or settings_module.load()
-    return Services(settings, Library(settings, **notices), Gateway(settings))
+    library = Library(settings, on_notice=on_notice)
+    return Services(settings, library, Gateway(settings, on_notice=on_notice))
+
+
+def _keep_traces_here(services: Services | None) -> None:
+    """Let LangGraph send no trace of a run anywhere, where nothing may leave this machine."""
+    if _is_offline(services):
+        langsmith.configure(enabled=False)
+
+
+def _is_offline(services: Services | None) -> bool:
+    try:
+        return (services.settings if services else settings_module.load()).offline
+    except SettingsError:
+        return True  # The first run says what is wrong with the settings.
 
 
 _default_services: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Services]]
@@ -110,17 +130,26 @@ async def _services(given: Services | None) -> Services:
 def _node(
     agent: Callable[[S, Context], Awaitable[Update]], services: Services | None
 ) -> Callable[[S, Runtime[Services]], Awaitable[Update]]:
-    """`agent` as a LangGraph node: with its context, its calls booked, its failures named."""
+    """`agent` as a LangGraph node: its calls booked, its failures and stand-in models named."""
 
     async def node(state: S, runtime: Runtime[Services]) -> Update:
         known = await _services(runtime.context or services)
-        context = context_for(state, known, runtime.stream_writer)
+        notes: list[str] = []
+
+        def emit(event: Event) -> None:
+            if isinstance(event, FellBack):
+                notes.append(event.note)
+            runtime.stream_writer(event)
+
+        context = context_for(state, known, emit)
         before = len(context.ledger.calls)
         try:
             update = await agent(state, context)
         except tuple(_OUTCOMES) as error:
             outcome = next(o for kind, o in _OUTCOMES.items() if isinstance(error, kind))
             update = {"failure": Failure(outcome, str(error))}
+        if notes:
+            update = {**update, "notes": [*(update.get("notes") or ()), *dict.fromkeys(notes)]}
         return {"calls": list(context.ledger.calls[before:]), **update}
 
     return node

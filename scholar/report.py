@@ -129,6 +129,8 @@ def cost(usage: Usage) -> str:
     tokens = f"{'about ' if usage.estimated else ''}{usage.input_tokens + usage.output_tokens:,}"
     dollars = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"
     calls = f"{usage.calls} call{'s' if usage.calls > 1 else ''}"
+    if usage.cached:
+        calls += f" ({usage.cached} answered from disk)"
     return f"{calls}, {tokens} tokens, {dollars}, {usage.seconds:.1f} s"
 
 

@@ -12,7 +12,8 @@ from typing import Any, Self
 from scholar import settings as settings_module
 from scholar.agents import publisher
 from scholar.context import Services, context_for
-from scholar.events import Called, Event, Finished
+from scholar.estimate import Estimate, estimate
+from scholar.events import Called, Event, FellBack, Finished
 from scholar.graph import Graph, build_graph, build_services
 from scholar.library.ingest import Result, expand, ingest
 from scholar.settings import Settings
@@ -29,6 +30,7 @@ class Run:
     question: Question
     state: State = field(default_factory=State)
     calls: list[Call] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What happens, as it happens. Closing the generator cancels what is under way.
@@ -48,6 +50,8 @@ class Run:
                         continue
                     if isinstance(data, Called):
                         self.calls.append(data.call)
+                    if isinstance(data, FellBack):
+                        self.notes.append(data.note)
                     yield data
             yield Finished(self.state["answer"])
         finally:
@@ -61,6 +65,7 @@ class Run:
             "started": self.services.clock(),
             **self.state,
             "calls": self.calls,
+            "notes": list(dict.fromkeys([*self.state.get("notes", []), *self.notes])),
             "failure": Failure(Outcome.CANCELLED, "Cancelled; ask again to start over."),
         }
         context = context_for(state, self.services, lambda _: None)
@@ -108,6 +113,13 @@ class Scholar:
                     answer = event.answer
         assert answer is not None  # a run ends in Finished or raises
         return answer
+
+    def estimate(
+        self, question: str, *, preset: str | None = None, k: int | None = None
+    ) -> Estimate:
+        """What `ask` would be likely to take, as ranges; nothing is called."""
+        settings = self.services.settings
+        return estimate(question, settings.preset_named(preset), settings, k)
 
     def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
         """A run that has not begun; iterate over its `events` to drive it."""

@@ -31,8 +31,12 @@ from scholar.errors import SettingsError
 ENV_PREFIX = "SCHOLAR_"
 FILE_NAME = "scholar.toml"
 Role = Literal["planner", "reader", "writer", "juror"]
+Chain = str | tuple[str, ...]
+"""One model id, or several in the order in which they are tried."""
 _KEY = "[key]"
 """How pydantic marks that the key of a table is at fault, not its value."""
+_CHAIN_KINDS = ("str", "tuple[str, ...]")
+"""How pydantic names the two forms of a Chain, which are no keys."""
 
 
 class _Strict(BaseModel):
@@ -65,6 +69,15 @@ class Budget(_Strict):
     dollars: float | None = Field(None, ge=0)
     tokens: int | None = Field(None, ge=0)
     seconds: float | None = Field(None, ge=0)
+    gpu_seconds: float | None = Field(None, ge=0)
+
+
+class Limit(_Strict):
+    """What one model may be sent; None is no limit, and for `concurrency` the common setting."""
+
+    tokens_per_minute: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+    concurrency: int | None = Field(None, ge=1)
 
 
 class Arxiv(_Strict):
@@ -88,10 +101,13 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path("scholar"))
     """Where all data lies."""
-    model: str | None = None
-    """The model of every role, as `openai:NAME` or `openai:NAME@URL`; None is evidence only."""
-    models: dict[Role, str] = Field(default_factory=dict)
-    """Models of single roles, before `model`."""
+    model: Chain | None = None
+    """The model of every role, as `openai:NAME` or `openai:NAME@URL`; None is evidence only.
+
+    A list is a chain: where one model fails, the next stands in.
+    """
+    models: dict[Role, Chain] = Field(default_factory=dict)
+    """Models of single roles, or chains of them, before `model`."""
     api_key: SecretStr | None = None
     """The key sent to every server; without it OPENAI_API_KEY goes to api.openai.com alone."""
     preset: str = "standard"
@@ -99,12 +115,18 @@ class Settings(BaseSettings):
     """`auto`, `none`, `onnx`, or the folder of a sentence-transformers model."""
     offline: bool = False
     """No request leaves this machine."""
+    cache: bool = True
+    """Replies are kept in `home`, and the same request at temperature 0 is not sent twice."""
     context_window: int = Field(32_768, ge=2_048)
     """Tokens a model takes in; a small default, since servers do not say."""
     silence: float = Field(300.0, gt=0)
-    """Seconds a model may send nothing; generous, for a slow model on the user's own machine."""
+    """Seconds a model may send nothing until its speed has been measured; generous, for a slow one
+    on the user's own machine.
+    """
     concurrency: int = Field(8, ge=1)
     """Requests to one model at a time."""
+    limits: dict[str, Limit] = Field(default_factory=dict)
+    """Limits of single models, by bare name."""
     budget: Budget = Budget()
     prices: dict[str, Price] = Field(default_factory=dict)
     arxiv: Arxiv = Arxiv()
@@ -126,17 +148,27 @@ class Settings(BaseSettings):
         files = [TomlConfigSettingsSource(settings_cls, path) for path in config_files()]
         return (init_settings, env_settings, *files)
 
+    def chain_for(self, role: Role) -> tuple[str, ...]:
+        """The model ids that play `role` in the order of trying; empty where there is none."""
+        chain = self.models.get(role, self.model) or ()
+        return tuple(dict.fromkeys((chain,) if isinstance(chain, str) else chain))
+
     def model_for(self, role: Role) -> str | None:
-        """The model id that plays `role`, or None where none is configured."""
-        return self.models.get(role, self.model)
+        """The model id that plays `role` first, or None where none is configured."""
+        return next(iter(self.chain_for(role)), None)
 
     def has_models(self) -> bool:
         """Whether every role has a model, so that an answer can be written."""
-        return self.model is not None or len(self.models) == len(get_args(Role))
+        return all(self.chain_for(role) for role in get_args(Role))
 
     def price_of(self, name: str) -> Price | None:
         """The price of a model by its bare name, or None where it is not known."""
         return self.prices.get(name) or _price_table().get(name)
+
+    def limit_of(self, name: str) -> Limit:
+        """What a model may be sent, by its bare name."""
+        own = self.limits.get(name, Limit())
+        return own.model_copy(update={"concurrency": own.concurrency or self.concurrency})
 
     def preset_named(self, name: str | None) -> Preset:
         """The preset `name`, or the configured one; SettingsError names those there are."""
@@ -204,7 +236,7 @@ def _refuse_unknown_environment() -> None:
 def _explain(errors: Sequence[ErrorDetails]) -> str:
     unknown = [e for e in errors if e["type"] == "extra_forbidden" or _KEY in e["loc"]]
     error = (unknown or errors)[0]
-    *parents, key = [str(part) for part in error["loc"] if part != _KEY]
+    *parents, key = [str(part) for part in error["loc"] if part not in (_KEY, *_CHAIN_KINDS)]
     path = ".".join([*parents, key])
     if unknown:
         return f"'{path}' is no setting; {_nearest(key, _names_at(parents))}"

@@ -155,7 +155,8 @@ class Verdict:
 class Call:
     """One request to a model. `dollars` is None where the price is not known.
 
-    `estimated` marks token counts that the server did not report.
+    `estimated` marks token counts that the server did not report. A `cached` call was answered from
+    disk: no request left, no token was used. `gpu_seconds` are those of a GPU of the user's own.
     """
 
     role: str
@@ -166,11 +167,16 @@ class Call:
     dollars: float | None = None
     estimated: bool = False
     failed: bool = False
+    cached: bool = False
+    gpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run has cost. `dollars` is None as soon as one call's price is not known."""
+    """What a run has cost. `dollars` is None as soon as one call's price is not known.
+
+    `cached` of the `calls` were answered from disk.
+    """
 
     calls: int = 0
     input_tokens: int = 0
@@ -178,6 +184,8 @@ class Usage:
     seconds: float = 0.0
     dollars: float | None = 0.0
     estimated: bool = False
+    cached: int = 0
+    gpu_seconds: float = 0.0
 
     @classmethod
     def of(cls, calls: Iterable[Call], seconds: float) -> Usage:
@@ -192,6 +200,8 @@ class Usage:
             seconds=round(seconds, 3),
             dollars=round(sum(known), 6) if len(known) == len(prices) else None,
             estimated=any(call.estimated for call in calls),
+            cached=sum(call.cached for call in calls),
+            gpu_seconds=round(sum(call.gpu_seconds for call in calls), 3),
         )
 
 

@@ -47,6 +47,7 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         "from passages of papers": "answer",
         "You are one of several jurors": "juror",
         'Reply with JSON only: {"ok": true}': "hello",
+        "You answer in plain English": "probe",
     }
     question = _QUESTION.search(user)
     return Seen(
@@ -89,6 +90,8 @@ def honest(seen: Seen) -> dict[str, Any]:
             return {"sentences": [sentence], "conflicts": [], "missing": ""}
         case "juror":
             return {"reasons": [], "action": "accept", "query": ""}
+        case "probe":
+            return {"colour": "red", "days": 7}
         case _:
             return {"ok": True}
 

@@ -322,7 +322,7 @@ def test_a_spent_budget_exits_with_6(
     assert ran.code == 6
     assert ran.answer["outcome"] == "budget_spent"
     assert "SCHOLAR_BUDGET__TOKENS" in ran.complaints[0]
-    assert len(server.requests) == 1
+    assert not server.requests
 
 
 def test_a_library_that_cannot_be_opened_exits_with_5(run: Run, home: Path) -> None:

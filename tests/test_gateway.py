@@ -92,7 +92,7 @@ def faked(*replies: str | Exception, json_schema: bool = True, **caps: Any) -> D
 
 
 def asked(desk: Desk) -> list[Any]:
-    backend = desk.gateway._given["*"]
+    (backend,) = desk.gateway._roster.chain("planner")
     assert isinstance(backend, FakeBackend)
     return backend.requests
 
@@ -114,7 +114,8 @@ async def served(*said: Scripted, **settings: Any) -> AsyncIterator[Desk]:
 @asynccontextmanager
 async def scripted(script: Script, **settings: Any) -> AsyncIterator[Desk]:
     SERVER.use(script)
-    options = {"model": f"openai:tiny@{SERVER.url}", "api_key": KEY} | settings
+    options: dict[str, Any] = {"model": f"openai:tiny@{SERVER.url}", "api_key": KEY}
+    options |= {"cache": False} | settings
     desk = Desk(Gateway(Settings(**options)), ledger())
     try:
         yield desk
@@ -369,12 +370,12 @@ async def test_roles_have_models_of_their_own_and_share_one_per_id() -> None:
     async with served(GOOD, models=models) as desk:
         for role in ("planner", "writer", "juror"):
             await desk.ask(Prompt("x", role, 1, "s", "u"))
-        assert len(desk.gateway._opened) == 2
+        assert len(desk.gateway._roster._opened) == 2
         assert desk.gateway.model_name("juror") == "judge"
         assert desk.gateway.model_name("writer") == "tiny"
         assert desk.gateway.has_models()
     assert [request.body["model"] for request in SERVER.requests] == ["tiny", "tiny", "judge"]
-    assert not desk.gateway._opened
+    assert not desk.gateway._roster._opened
 
 
 async def test_given_backends_come_before_the_settings() -> None:
@@ -457,7 +458,7 @@ async def test_a_call_or_wait_that_outlasts_the_budget_is_cut_and_entered(said: 
 
 
 async def test_a_budget_that_runs_out_stops_the_repairs() -> None:
-    desk = faked("nope", GOOD, tokens=5)
-    with pytest.raises(BudgetSpent, match="of 5 tokens"):
+    desk = faked("nope", GOOD, tokens=400)
+    with pytest.raises(BudgetSpent, match=r"7 of 400 tokens and the next call.* could take more"):
         await desk.ask()
     assert len(asked(desk)) == 1

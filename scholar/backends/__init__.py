@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from scholar.errors import ModelError, SettingsError
@@ -36,7 +36,8 @@ class Message:
 class Request:
     """What a model is asked. `schema` is the JSON schema the reply has to fit, where it has one.
 
-    `max_tokens` bounds the reply, reasoning included.
+    `max_tokens` bounds the reply, reasoning included. `silence` is the seconds after which a server
+    that sends nothing may be taken for dead; None leaves it to the backend's own setting.
     """
 
     messages: tuple[Message, ...]
@@ -45,6 +46,7 @@ class Request:
     temperature: float = 0.0
     max_tokens: int = 8_000
     seed: int | None = None
+    silence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ class TokenCount:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of a reply. The last one carries the tokens, where the server tells them."""
+    """The next piece of a reply. The last one carries the tokens, where the server tells them.
+
+    One without text is a sign of life: the model thinks, and none of it is shown.
+    """
 
     text: str = ""
     tokens: TokenCount | None = None
@@ -96,6 +101,20 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A backend that finds out by being refused which parameters its server does not take."""
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The names of the parameters that are left out from now on."""
+        ...
+
+    def recall(self, refused: Iterable[str]) -> None:
+        """Leave these out too: they were refused in an earlier process."""
         ...
 
 

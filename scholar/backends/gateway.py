@@ -1,15 +1,18 @@
-"""The one door to every model: role, budget, slots, retries, validation and repair, the ledger."""
+"""The one door to every model.
+
+What happens to a request, in this order: role → chain of models · cache · budget · limits · call
+within its deadline · parse, repair, fall back · ledger · event. Each has a module of its own; this
+one leads through them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast, get_args
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from tenacity import (
@@ -20,21 +23,27 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from scholar.backends import (
-    Backend,
-    Message,
-    Request,
-    SchemaUnsupported,
-    TokenCount,
-    open_backend,
-    split_model_id,
+from scholar.backends import Backend, Message, Request, SchemaUnsupported, TokenCount
+from scholar.backends.cache import ReplyCache, reply_key
+from scholar.backends.chain import Given, Member, Roster, public_id, shown
+from scholar.backends.facts import Facts, FactsFile
+from scholar.backends.forms import (
+    bare_json,
+    in_words,
+    likely_tokens,
+    most_input_tokens,
+    with_correction,
+    with_schema_in_prompt,
 )
 from scholar.backends.ledger import Ledger
+from scholar.backends.limits import Entry
+from scholar.backends.pace import Patience, patience
 from scholar.backends.schema import strict_schema
-from scholar.errors import ModelUnavailable, ReplyInvalid, SettingsError
-from scholar.events import Called, Event, Retrying
+from scholar.backends.store import Store
+from scholar.errors import BudgetSpent, ModelError, ModelUnavailable, ReplyInvalid
+from scholar.events import Called, Event, FellBack, Retrying, Waiting
 from scholar.prompts import Prompt
-from scholar.settings import Role, Settings
+from scholar.settings import Settings
 from scholar.values import Call
 
 T = TypeVar("T", bound=BaseModel)
@@ -49,47 +58,69 @@ REPLY_TOKENS = 8_000
 """The longest reply asked for: a full draft with its quotes, and a model's reasoning before it."""
 
 _BACKOFF = wait_random_exponential(multiplier=1, min=0.5, max=8)
-_CHARS_PER_TOKEN = 4
-_SHOWN_REPLY = 4_000
-_SHOWN_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """What stays the same over all attempts at one reply."""
+    """What stays the same over all attempts at one reply of one model."""
 
-    role: str
-    backend: Backend
+    prompt: Prompt
+    member: Member
     ledger: Ledger
     emit: Callable[[Event], None]
     on_text: Callable[[str], None] | None
 
 
-class Gateway:
-    """Asks the model that plays a role for a reply of a given form.
+@dataclass(slots=True)
+class _Heard:
+    """What has come of one attempt. `first` is the seconds to the first sign of a reply."""
 
-    `backends` maps roles to backends, `*` standing for every other role; they come before the
-    models that `settings` name. Those are opened when first asked, one backend per model id. Use
-    one gateway per event loop, and close it.
+    text: str = ""
+    tokens: TokenCount | None = None
+    first: float | None = None
+    seconds: float = 0.0
+
+
+class Gateway:
+    """Asks the models that play a role for a reply of a given form.
+
+    `backends` maps roles to a backend, or to several in the order of trying, `*` standing for every
+    other role; they come before the models that `settings` name. Those are opened when first asked,
+    one backend per model id. `on_notice` gets a sentence where replies cannot be kept. Use one
+    gateway per event loop, and close it.
     """
 
-    def __init__(self, settings: Settings, backends: Mapping[str, Backend] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        backends: Given | None = None,
+        *,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._settings = settings
-        self._given = dict(backends or {})
-        self._opened: dict[str, Backend] = {}
-        self._slots: dict[int, asyncio.Semaphore] = {}
+        self._store = Store(settings.home, on_notice)
+        self._cache = ReplyCache(self._store)
+        self._roster = Roster(settings, backends or {}, FactsFile(self._store))
 
     def has_models(self) -> bool:
         """Whether every role has a model."""
-        return all(self.model_name(role) is not None for role in get_args(Role))
+        return self._roster.has_models()
 
     def model_name(self, role: str) -> str | None:
-        """The bare name of the model that plays `role`, or None where there is none."""
-        given = self._given_to(role)
-        if given is not None:
-            return given.name
-        model_id = self._settings.model_for(cast(Role, role))
-        return None if model_id is None else split_model_id(model_id)[0]
+        """The bare name of the model that plays `role` first, or None where there is none."""
+        return self._roster.model_name(role)
+
+    def facts(self, model_id: str) -> Facts:
+        """What is known of a model that the settings name, in this process or from earlier ones."""
+        return FactsFile(self._store).get(public_id(model_id))
+
+    def note(self, model_id: str, facts: Facts) -> None:
+        """Keep what has been found out about a model."""
+        self._roster.note(self._roster.member(model_id), facts)
+
+    def forget(self, model_id: str) -> None:
+        """Find out anew what the server of a model does not take; before it is first asked."""
+        self._roster.forget(model_id)
 
     async def ask(
         self,
@@ -99,67 +130,110 @@ class Gateway:
         ledger: Ledger,
         emit: Callable[[Event], None] = lambda _: None,
         on_text: Callable[[str], None] | None = None,
+        model: str | None = None,
+        seed: int | None = None,
+        fresh: bool = False,
     ) -> T:
-        """The model's reply to `prompt`, validated as a `reply`.
+        """The reply to `prompt`, validated as a `reply`, of the first model of the chain that can.
 
-        `on_text` gets the whole text so far whenever it grows; it starts anew with each attempt.
+        `model` is the id of one to ask instead of the role's chain. A `fresh` reply is neither
+        taken from disk nor kept. `on_text` gets the whole text so far whenever it grows; it starts
+        anew with each attempt.
+
         Every attempt is entered in `ledger` and emitted as Called, a failed or cancelled one with
-        what had been sent and received. Raises ModelError as the backend does, ReplyInvalid where
-        the repairs did not help either, and what `ledger.check` raises.
+        what had been sent and received; a model that stands in for another as FellBack. Raises the
+        ModelError of the last model (ReplyInvalid where its repairs did not help either), and what
+        `ledger.reserve` raises.
         """
-        asking = _Asking(prompt.role, self._backend(prompt.role), ledger, emit, on_text)
         request = Request(
             (Message("system", prompt.system), Message("user", prompt.user)),
             schema=strict_schema(reply),
             schema_name=prompt.name,
             max_tokens=min(REPLY_TOKENS, self._settings.context_window // 4),
+            seed=seed,
         )
-        problem = ""
-        for _ in range(1 + REPAIRS):
-            text = await self._reply(asking, request)
-            try:
-                return reply.model_validate_json(_bare_json(text))
-            except ValidationError as error:
-                problem = _in_words(error)
-            request = _with_correction(request, text, problem)
-        raise ReplyInvalid(
-            f"{asking.backend.name} did not reply in the form the {prompt.name} needs, also after "
-            f"{REPAIRS} corrections ({problem}); choose another model for the {prompt.role}."
-        )
+        *others, last = (model,) if model else self._roster.chain(prompt.role)
+
+        async def asked(of: Backend | str) -> T:
+            asking = _Asking(prompt, self._roster.member(of), ledger, emit, on_text)
+            if of is not last and (error := asking.member.resting):
+                raise error
+            return await self._known_or_asked(asking, request, reply, fresh)
+
+        async with ledger.in_time():
+            for at, one in enumerate(others):
+                try:
+                    return await asked(one)
+                except ModelError as error:
+                    following = shown([*others, last][at + 1])
+                    emit(FellBack(prompt.role, shown(one), following, str(error)))
+            return await asked(last)
 
     async def aclose(self) -> None:
-        """Close the backends that this gateway has opened."""
-        while self._opened:
-            await self._opened.popitem()[1].aclose()
+        """Close the backends that this gateway has opened, and its file."""
+        await self._roster.aclose()
+        self._store.close()
 
-    def _given_to(self, role: str) -> Backend | None:
-        return self._given.get(role) or self._given.get("*")
+    async def _known_or_asked(
+        self, asking: _Asking, request: Request, reply: type[T], fresh: bool
+    ) -> T:
+        key = None if fresh else self._key(asking, request)
+        if key is not None and (known := self._cached(asking, key, reply)) is not None:
+            return known
+        text, value = await self._validated(asking, request, reply)
+        if key is not None:
+            self._cache.put(key, asking.member.id, text)
+        return value
 
-    def _backend(self, role: str) -> Backend:
-        given = self._given_to(role)
-        if given is not None:
-            return given
-        model_id = self._settings.model_for(cast(Role, role))
-        if model_id is None:
-            raise SettingsError(
-                f"No model plays the {role}; set SCHOLAR_MODEL, or model in scholar.toml, "
-                "to one such as openai:gpt-5-mini."
-            )
-        if model_id not in self._opened:
-            self._opened[model_id] = open_backend(model_id, self._settings)
-        return self._opened[model_id]
+    def _key(self, asking: _Asking, request: Request) -> str | None:
+        """The key of the reply on disk; None where it is not to be kept there."""
+        member, prompt = asking.member, asking.prompt
+        if not self._settings.cache or member.address is None or request.temperature > 0:
+            return None
+        return reply_key(member.address, member.revision, request, prompt.name, prompt.version)
+
+    def _cached(self, asking: _Asking, key: str, reply: type[T]) -> T | None:
+        began = time.monotonic()
+        text = self._cache.get(key)
+        if text is None:
+            return None
+        try:
+            value = reply.model_validate_json(text)
+        except ValidationError:
+            return None
+        if asking.on_text:
+            asking.on_text(text)
+        seconds = round(time.monotonic() - began, 3)
+        _book(asking, Call(asking.prompt.role, asking.member.name, 0, 0, seconds, 0.0, cached=True))
+        return value
+
+    async def _validated(self, asking: _Asking, request: Request, reply: type[T]) -> tuple[str, T]:
+        """A reply that fits, shown its mistakes where it did not at first."""
+        problem = ""
+        for _ in range(1 + REPAIRS):
+            text = bare_json(await self._reply(asking, request))
+            try:
+                return text, reply.model_validate_json(text)
+            except ValidationError as error:
+                problem = in_words(error)
+            request = with_correction(request, text, problem)
+        raise ReplyInvalid(
+            f"{asking.member.name} did not reply in the form the {asking.prompt.name} needs, also "
+            f"after {REPAIRS} corrections ({problem}); "
+            f"choose another model for the {asking.prompt.role}."
+        )
 
     async def _reply(self, asking: _Asking, request: Request) -> str:
-        if asking.backend.capabilities.json_schema:
+        if asking.member.backend.capabilities.json_schema:
             try:
                 return await self._retried(asking, request)
             except SchemaUnsupported:
                 pass  # The backend knows from now on; the schema goes into the prompt.
-        return await self._retried(asking, _with_schema_in_prompt(request))
+        return await self._retried(asking, with_schema_in_prompt(request))
 
     async def _retried(self, asking: _Asking, request: Request) -> str:
         def announce(state: RetryCallState) -> None:
-            asking.emit(Retrying(asking.role, str(_failure(state)), state.upcoming_sleep))
+            asking.emit(Retrying(asking.prompt.role, str(_failure(state)), state.upcoming_sleep))
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(_is_worth_another_try),
@@ -168,52 +242,126 @@ class Gateway:
             before_sleep=announce,
             reraise=True,
         )
-        async with asking.ledger.within_seconds():
-            return await retrying(self._once, asking, request)
+        try:
+            return await retrying(self._within_budget, asking, request)
+        except ModelUnavailable as error:
+            asking.member.rest(error)
+            raise
 
-    async def _once(self, asking: _Asking, request: Request) -> str:
-        backend = asking.backend
-        slots = self._slots.setdefault(id(backend), asyncio.Semaphore(self._settings.concurrency))
-        text, tokens, failed = "", None, True
-        async with slots:
-            asking.ledger.check(backend.name)
-            started = time.monotonic()
+    async def _within_budget(self, asking: _Asking, request: Request) -> str:
+        ledger, member = asking.ledger, asking.member
+        prompt_tokens = most_input_tokens(request)
+        held = await ledger.reserve(member.name, prompt_tokens, request.max_tokens)
+        try:
+            return await self._in_turn(asking, replace(request, max_tokens=held.output))
+        except ReplyInvalid as error:
+            if not held.shortened:
+                raise
+            raise BudgetSpent(
+                f"What is left of the budget allowed {member.name} a reply of {held.output:,} "
+                "tokens, which was too short; raise the caps under [budget] in scholar.toml."
+            ) from error
+        finally:
+            ledger.release(held)
+
+    async def _in_turn(self, asking: _Asking, request: Request) -> str:
+        member, role = asking.member, asking.prompt.role
+
+        def on_wait(seconds: float) -> None:
+            asking.emit(Waiting(role, member.id, seconds))
+
+        prompt_tokens = most_input_tokens(request)
+        async with member.lane.turn(prompt_tokens + request.max_tokens, on_wait) as entry:
+            asking.ledger.check(member.name)
+            heard, failed = _Heard(), True
             try:
-                async with aclosing(backend.stream(request)) as deltas:
-                    async for delta in deltas:
-                        tokens = delta.tokens or tokens
-                        text += delta.text
-                        if delta.text and asking.on_text:
-                            asking.on_text(text)
+                await self._listen(asking, request, heard)
                 failed = False
-                return text
+            except ModelUnavailable as error:
+                heard.tokens = heard.tokens if error.reached else TokenCount(0, 0)
+                raise
             finally:
-                seconds = time.monotonic() - started
-                call = _call(asking, tokens, _estimate(request, text), seconds, failed)
-                asking.ledger.add(call)
-                asking.emit(Called(call))
+                self._account(asking, request, heard, entry, failed)
+            return heard.text
+
+    async def _listen(self, asking: _Asking, request: Request, heard: _Heard) -> None:
+        """Gather the reply, as long as the model is not silent for longer than it ever should."""
+        member, silence = asking.member, self._settings.silence
+        sent = likely_tokens(request, "").input
+        waiting = patience(
+            member.facts.pace, silence, sent, request.max_tokens, member.lane.under_way - 1
+        )
+        # The backend's own watch goes off only where ours did not.
+        request = replace(request, silence=2 * max(waiting.first, waiting.gap))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(waiting.first) as alarm:
+                async with aclosing(member.backend.stream(request)) as deltas:
+                    async for delta in deltas:
+                        heard.seconds = loop.time() - began
+                        if heard.first is None:
+                            heard.first = heard.seconds
+                        _take(asking, delta.text, delta.tokens, heard)
+                        alarm.reschedule(
+                            loop.time() + (waiting.gap if heard.text else waiting.first)
+                        )
+        except TimeoutError:
+            if not alarm.expired():
+                raise
+            raise _fell_silent(member, waiting, heard) from None
+        finally:
+            heard.seconds = loop.time() - began
+
+    def _account(
+        self, asking: _Asking, request: Request, heard: _Heard, entry: Entry, failed: bool
+    ) -> None:
+        """Enter the attempt in the ledger, and take in what it taught about the model."""
+        member = asking.member
+        tokens = heard.tokens or likely_tokens(request, heard.text)
+        entry.tokens = tokens.input + tokens.output
+        call = Call(
+            role=asking.prompt.role,
+            model=member.name,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            seconds=round(heard.seconds, 3),
+            dollars=asking.ledger.price(member.name, tokens.input, tokens.output),
+            estimated=heard.tokens is None,
+            failed=failed,
+        )
+        _book(asking, call)
+        if not failed and heard.first is not None:
+            pace = member.facts.pace
+            self._roster.learn(
+                member, pace.after(heard.first, heard.seconds, tokens.input, tokens.output)
+            )
 
 
-def _call(
-    asking: _Asking, reported: TokenCount | None, guess: TokenCount, seconds: float, failed: bool
-) -> Call:
-    tokens = reported or guess
-    model = asking.backend.name
-    return Call(
-        role=asking.role,
-        model=model,
-        input_tokens=tokens.input,
-        output_tokens=tokens.output,
-        seconds=round(seconds, 3),
-        dollars=asking.ledger.price(model, tokens.input, tokens.output),
-        estimated=reported is None,
-        failed=failed,
-    )
+def _take(asking: _Asking, text: str, tokens: TokenCount | None, heard: _Heard) -> None:
+    heard.tokens = tokens or heard.tokens
+    if text:
+        heard.text += text
+        if asking.on_text:
+            asking.on_text(heard.text)
 
 
-def _estimate(request: Request, text: str) -> TokenCount:
-    sent = sum(len(message.content) for message in request.messages)
-    return TokenCount(math.ceil(sent / _CHARS_PER_TOKEN), math.ceil(len(text) / _CHARS_PER_TOKEN))
+def _book(asking: _Asking, call: Call) -> None:
+    asking.ledger.add(call)
+    asking.emit(Called(call))
+
+
+def _fell_silent(member: Member, waiting: Patience, heard: _Heard) -> ModelUnavailable:
+    waited = waiting.gap if heard.text else waiting.first
+    pace, after = member.facts.pace, ""
+    if heard.text:
+        after = f", {len(heard.text):,} characters into its reply"
+    if not waiting.measured:
+        advice = "try again, or raise silence in scholar.toml"
+    else:
+        usual = f"{pace.first:.1f} s to its first word and {pace.rate:.0f} tokens a second"
+        advice = f"its usual pace is {usual}; try again, or see whether the server still works"
+    return ModelUnavailable(f"{member.id} sent nothing for {waited:g} seconds{after}; {advice}.")
 
 
 def _failure(state: RetryCallState) -> BaseException | None:
@@ -227,42 +375,3 @@ def _is_worth_another_try(error: BaseException) -> bool:
 def _wait(state: RetryCallState) -> float:
     asked = getattr(_failure(state), "retry_after", None)
     return _BACKOFF(state) if asked is None else float(asked)
-
-
-def _with_schema_in_prompt(request: Request) -> Request:
-    schema = json.dumps(request.schema, ensure_ascii=False)
-    line = f"\n\nReply with one JSON object that fits this schema and nothing else.\n{schema}"
-    first_user = next(i for i, message in enumerate(request.messages) if message.role == "user")
-    messages = list(request.messages)
-    messages[first_user] = Message("user", messages[first_user].content + line)
-    return replace(request, messages=tuple(messages), schema=None)
-
-
-def _with_correction(request: Request, text: str, problem: str) -> Request:
-    shown = text if len(text) <= _SHOWN_REPLY else text[:_SHOWN_REPLY] + " […]"
-    correction = (
-        f"That reply cannot be used: {problem}. "
-        "Reply again with the corrected JSON object alone, whole, and no other text."
-    )
-    turns = (Message("assistant", shown), Message("user", correction))
-    return replace(request, messages=request.messages + turns)
-
-
-def _bare_json(text: str) -> str:
-    """The object in `text`, without the words and fences that models put around it."""
-    text = text.strip()
-    # Servers whose template opens the reasoning in the prompt pass on its closing tag alone.
-    if not text.startswith(("{", "`")):
-        text = text.rpartition("</think>")[2].strip()
-    begin, end = text.find("{"), text.rfind("}") + 1
-    return text[begin:end] if 0 <= begin < end else text
-
-
-def _in_words(error: ValidationError) -> str:
-    """What is wrong, for the model and for a person: the place and the rule, not the value."""
-    problems = []
-    for found in error.errors(include_url=False)[:_SHOWN_ERRORS]:
-        place = ".".join(map(str, found["loc"]))
-        what = found["msg"][:1].lower() + found["msg"][1:]
-        problems.append(f"at {place}: {what}" if place else what)
-    return "; ".join(problems)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -69,6 +69,15 @@ class OpenAIBackend:
         """JSON schemas are assumed to work until the server has refused one."""
         return Capabilities(json_schema="response_format" not in self._refused)
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """The optional parameters that the server has refused."""
+        return frozenset(self._refused)
+
+    def recall(self, refused: Iterable[str]) -> None:
+        """Leave out what was refused in an earlier process."""
+        self._refused.update(set(refused) & set(_OPTIONAL))
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -76,13 +85,12 @@ class OpenAIBackend:
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """The reply, without what the model thinks before it; see `Backend` for the contract."""
         reply = _Reply()
-        with self._named_errors(reply):
+        with self._named_errors(reply, request.silence or self._silence):
             stream = await self._open(request)
             try:
                 await self._expect_stream(stream.response)
                 async for chunk in stream:
-                    if text := reply.take(chunk):
-                        yield Delta(text)
+                    yield Delta(reply.take(chunk))
             finally:
                 await stream.close()
         yield Delta(reply.rest(), reply.tokens)
@@ -123,7 +131,9 @@ class OpenAIBackend:
             {"role": message.role, "content": _encodable(message.content)}
             for message in request.messages
         ]
-        return {"model": self.name, "messages": messages, "stream": True, **taken}
+        timeout = _timeout(request.silence or self._silence)
+        fixed = {"model": self.name, "messages": messages, "stream": True, "timeout": timeout}
+        return fixed | taken
 
     async def _expect_stream(self, response: httpx2.Response) -> None:
         kind = response.headers.get("content-type", "")
@@ -136,7 +146,7 @@ class OpenAIBackend:
         raise not_a_model_server(self._where)
 
     @contextmanager
-    def _named_errors(self, reply: _Reply) -> Iterator[None]:
+    def _named_errors(self, reply: _Reply, silence: float) -> Iterator[None]:
         """Turn what the client raises into errors of ours, unless the reply is already whole."""
         try:
             yield
@@ -144,8 +154,10 @@ class OpenAIBackend:
             raise as_error(_complaint(error), self._where) from None
         except openai.APITimeoutError as error:
             if not reply.finish:
-                raise self._silent(error) from None
-        except openai.APIConnectionError:
+                raise self._silent(error, silence) from None
+        except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, httpx2.ConnectError):
+                raise self._unreachable(reached=False) from None
             if not reply.finish:
                 raise self._broken(reply) from None
         except openai.APIError as error:
@@ -153,11 +165,11 @@ class OpenAIBackend:
         except (httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError):
             raise self._broken(reply) from None
 
-    def _silent(self, error: openai.APITimeoutError) -> ModelUnavailable:
+    def _silent(self, error: openai.APITimeoutError, silence: float) -> ModelUnavailable:
         if isinstance(error.__cause__, httpx2.ConnectTimeout):
-            return self._unreachable()
+            return self._unreachable(reached=False)
         return ModelUnavailable(
-            f"{self._where} sent nothing for {self._silence:g} seconds; "
+            f"{self._where} sent nothing for {silence:g} seconds; "
             "try again, or raise silence in scholar.toml."
         )
 
@@ -168,10 +180,11 @@ class OpenAIBackend:
             f"{self._where} broke off before its reply was complete; try again."
         )
 
-    def _unreachable(self) -> ModelUnavailable:
+    def _unreachable(self, reached: bool = True) -> ModelUnavailable:
         return ModelUnavailable(
             f"Nothing usable answers at {self._where.host} for {self.name}; start the server, "
-            "or check the URL and the network."
+            "or check the URL and the network.",
+            reached=reached,
         )
 
     def _check_end(self, reply: _Reply, request: Request) -> None:
@@ -277,7 +290,7 @@ def _is_openai(url: str) -> bool:
 
 def _client(url: str, key: str, settings: Settings) -> openai.AsyncOpenAI:
     key = key or "none"
-    timeout = httpx2.Timeout(settings.silence, connect=CONNECT_SECONDS)
+    timeout = _timeout(settings.silence)
     client = openai.AsyncOpenAI(
         api_key=key,
         base_url=url,
@@ -295,6 +308,10 @@ def _client(url: str, key: str, settings: Settings) -> openai.AsyncOpenAI:
     if not _is_openai(url):
         client.organization = client.project = None
     return client
+
+
+def _timeout(silence: float) -> httpx2.Timeout:
+    return httpx2.Timeout(silence, connect=CONNECT_SECONDS)
 
 
 def _complaint(error: openai.APIStatusError) -> Complaint:

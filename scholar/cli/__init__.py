@@ -15,10 +15,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_models = typer.Typer(help="See which models play which roles, and check them.")
 papers = typer.Typer(help="List, show, remove and export the papers of the library.")
 library = typer.Typer(help="Look after the library.")
 app.add_typer(papers, name="papers", no_args_is_help=True)
 app.add_typer(library, name="library", no_args_is_help=True)
+app.add_typer(_models, name="models", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Ids = Annotated[
@@ -38,12 +40,30 @@ def ask(
         str | None, typer.Option(help="openai:NAME or openai:NAME@URL, for every role.")
     ] = None,
     k: Annotated[int | None, typer.Option("-k", min=1, help="Passages to read per step.")] = None,
+    budget_dollars: Annotated[
+        float | None, typer.Option(min=0, help="Spend at most so many US dollars.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Use at most so many tokens.")
+    ] = None,
+    budget_seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop asking models after so many seconds.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
+    ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Answer a question from the library, or, without a model, show the quotes that bear on it."""
     from scholar.cli import asking, common
 
-    common.run(asking.ask(question, sources or [], preset, model, k, json))
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
+    flags = asking.flags(preset, model, budget, no_cache)
+    command = asking.estimate if estimate else asking.ask
+    common.run(command(question, sources or [], flags, k, json))
 
 
 @app.command()
@@ -136,6 +156,22 @@ def library_rebuild() -> None:
     from scholar.cli import common, shelf
 
     common.run(shelf.rebuild())
+
+
+@_models.command("list")
+def models_list(json: Json = False) -> None:
+    """What plays each role, in the order of trying, and what is known of it. Calls nothing."""
+    from scholar.cli import common, models
+
+    common.run(models.list_models(json))
+
+
+@_models.command("check")
+def models_check(json: Json = False) -> None:
+    """Ask each model once, and remember what its server can do."""
+    from scholar.cli import common, models
+
+    common.run(models.check_models(json))
 
 
 def _version(wanted: bool) -> None:

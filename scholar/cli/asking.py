@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
-from typing import get_args
+from dataclasses import asdict
+from typing import Any, get_args
 
+from scholar import estimate as estimating
 from scholar import report, settings
 from scholar.cli.adding import add_all, exit_code, failure, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
@@ -34,17 +37,51 @@ CUT_SHORT = frozenset(
 """Outcomes of runs that could not go on; the first of their notes says why."""
 
 
+def flags(
+    preset: str | None, model: str | None, budget: Mapping[str, float | None], no_cache: bool
+) -> dict[str, Any]:
+    """The settings that the flags of `scholar ask` stand for; None where one was not given."""
+    caps = {name: cap for name, cap in budget.items() if cap is not None}
+    return {
+        "preset": preset,
+        "model": model,
+        "models": dict.fromkeys(get_args(Role), model) if model else None,
+        "budget": caps or None,
+        "cache": False if no_cache else None,
+    }
+
+
+async def estimate(
+    question: str, sources: list[str], flags: dict[str, Any], k: int | None, json: bool
+) -> int:
+    """Print what the run would take, and call nothing; the library is not looked into."""
+    known = settings.load(**flags)
+    preset = known.preset_named(None)
+    found = estimating.estimate(question, preset, known, k)
+    if json:
+        print_json(asdict(found))
+        return 0
+    (few, many), (least, most) = found.calls, found.tokens
+    out.print(f"{few} to {many} calls, {least:,} to {most:,} tokens, {_dollars(found)}")
+    err.print(
+        "For a run that finds something. Repairs, retries and what a model thinks come on top, "
+        "what is on disk already comes off; --budget-dollars is a cap that holds.",
+        style="dim",
+    )
+    return 0
+
+
+def _dollars(found: estimating.Estimate) -> str:
+    if found.dollars is None:
+        return "price unknown"
+    return f"${found.dollars[0]:.4f} to ${found.dollars[1]:.4f}"
+
+
 async def ask(
-    question: str,
-    sources: list[str],
-    preset: str | None,
-    model: str | None,
-    k: int | None,
-    json: bool,
+    question: str, sources: list[str], flags: dict[str, Any], k: int | None, json: bool
 ) -> int:
     """Ask, show what happens on standard error, and print the answer."""
-    roles = dict.fromkeys(get_args(Role), model) if model else None
-    known = settings.load(model=model, models=roles, preset=preset)
+    known = settings.load(**flags)
     async with Scholar(known, on_notice=notice) as scholar:
         run = scholar.start(question, k=k)
         if sources:

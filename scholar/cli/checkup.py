@@ -14,6 +14,7 @@ from rich.text import Text
 
 import scholar
 from scholar import prompts, report, settings
+from scholar.backends.chain import public_id
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.cli.common import out, print_json
@@ -120,7 +121,7 @@ def _embedder(known: Settings) -> Finding:
 async def _models(known: Settings) -> AsyncIterator[Finding]:
     roles: dict[str, list[Role]] = {}
     for role in get_args(Role):
-        if model := known.model_for(role):
+        for model in known.chain_for(role):
             roles.setdefault(model, []).append(role)
     if not known.has_models():
         missing = [role for role in get_args(Role) if not known.model_for(role)]
@@ -135,10 +136,11 @@ async def _models(known: Settings) -> AsyncIterator[Finding]:
 
 
 async def _model(gateway: Gateway, known: Settings, model: str, roles: list[Role]) -> Finding:
-    what = f"model for {', '.join(roles)}"
+    what, shown = f"model for {', '.join(roles)}", public_id(model)
     ledger = Ledger(known.budget, known.price_of)
+    prompt = replace(prompts.render("hello"), role=roles[0])
     try:
-        await gateway.ask(replace(prompts.render("hello"), role=roles[0]), _Hello, ledger=ledger)
+        await gateway.ask(prompt, _Hello, ledger=ledger, model=model, fresh=True)
     except ScholarError as error:
-        return Finding(what, False, f"{model}: {error}")
-    return Finding(what, True, f"{model} answers in {ledger.calls[-1].seconds:.1f} s")
+        return Finding(what, False, f"{shown}: {error}")
+    return Finding(what, True, f"{shown} answers in {ledger.calls[-1].seconds:.1f} s")

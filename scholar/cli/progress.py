@@ -67,8 +67,17 @@ class Progress:
                 self._doing("the jury is reading")
             case events.Voted(verdict):
                 self._line("jury", report.vote(verdict))
+            case _:
+                self._show_delay(event)
+
+    def _show_delay(self, event: Event) -> None:
+        match event:
             case events.Retrying(role, reason, wait):
                 self._line("retry", f"{role}: {reason} Again in {wait:.0f} s.")
+            case events.Waiting(role, model, wait):
+                self._line("wait", f"{role}: up to {wait:.0f} s for the limits of {model}")
+            case events.FellBack(role, failed, to, reason):
+                self._line("instead", f"{role}: {to} for {failed}: {reason}")
             case _:
                 pass
 

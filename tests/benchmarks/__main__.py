@@ -10,6 +10,7 @@ import sys
 
 import embedding_rate
 import evidence
+import gateway
 import retrieval
 import rounds
 import startup
@@ -26,6 +27,7 @@ def main() -> None:
     sys.stdout.flush()
     startup.main()
     rounds.main()
+    gateway.main()
     asyncio.run(evidence.main())
     embedding_rate.main()
     retrieval.main()

@@ -63,7 +63,7 @@ def measure(preset: str, embedder: str, home: str) -> str:
 
     with ModelServer(script, first_token=FIRST_TOKEN, rate=RATE) as server:
         model = f"openai:paced@{server.url}"
-        settings = load(home=home, embedder=embedder, model=model, preset=preset)
+        settings = load(home=home, embedder=embedder, model=model, preset=preset, cache=False)
         by, timed = asyncio.run(_runs(settings, spans))
         calls, rounds, path, seconds = map(statistics.median, zip(*timed, strict=True))
         whole = statistics.median(_process(settings) for _ in range(RUNS))
@@ -106,6 +106,7 @@ def _process(settings: Settings) -> float:
         "SCHOLAR_HOME": str(settings.home),
         "SCHOLAR_EMBEDDER": settings.embedder,
         "SCHOLAR_MODEL": str(settings.model),
+        "SCHOLAR_CACHE": "0",
     }
     command = [sys.executable, "-m", "scholar", "ask", QUESTION, "--preset", settings.preset]
     began = time.monotonic()
