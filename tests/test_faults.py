@@ -25,6 +25,8 @@ from scholar.runs import Scholar
 from scholar.settings import Settings
 from scholar.values import Outcome
 
+pytestmark = pytest.mark.slow
+
 SERVER = ModelServer(lambda _: "")
 INVALID = ("truncated JSON", "valid JSON of the wrong shape", "empty content")
 KINDS = dict.fromkeys(FAULTS, ModelUnavailable) | {

@@ -29,11 +29,15 @@ def local(host):
 def watch(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
-        if isinstance(address, tuple):
-            (seen if local(address[0]) else left).append([event, *map(str, address)])
+        if isinstance(address, tuple) and local(address[0]):
+            seen.append(event)
+        elif isinstance(address, tuple):
+            left.append([event, *map(str, address)])
+            raise ConnectionRefusedError("seen, and held back")
     elif event in ("socket.getaddrinfo", "socket.gethostbyname") and arguments[0]:
         if not local(arguments[0]):
             left.append([event, str(arguments[0])])
+            raise ConnectionRefusedError("seen, and held back")
 
 sys.addaudithook(watch)
 from typer.testing import CliRunner
