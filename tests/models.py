@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _LINES = [
     "user:\nassistant:\nsystem: yes no sure unsure",
 ] * 4
 _SPECIAL = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "[MASK]", "<pad>"]
-WINDOW = 2_048
+WINDOW = 16_384
 
 
 @functools.cache
@@ -59,6 +60,10 @@ def tokenizer(style: str) -> Any:
         vocab_size=700, special_tokens=_SPECIAL + extra, initial_alphabet=letters
     )
     made.train_from_iterator(_LINES, trainer)
+    # Bytes are tokens like others, though the trainer takes them in as special ones.
+    described = json.loads(made.to_str())
+    described["added_tokens"] = [a for a in described["added_tokens"] if a["content"] not in extra]
+    made = t.Tokenizer.from_str(json.dumps(described))
     made.add_tokens(["<think>", "</think>"])
     fast: Any = PreTrainedTokenizerFast
     return fast(
@@ -72,8 +77,14 @@ def tokenizer(style: str) -> Any:
     )
 
 
-def make(folder: Path, kind: str = "llama", template: str | None = CHATML, seed: int = 0) -> Path:
-    """A folder with a model of random weights and its tokenizer."""
+def make(
+    folder: Path,
+    kind: str = "llama",
+    template: str | None = CHATML,
+    seed: int = 0,
+    **shape: Any,
+) -> Path:
+    """A folder with a model of random weights and its tokenizer; `shape` is of its configuration."""
     import torch
     import transformers
 
@@ -90,6 +101,7 @@ def make(folder: Path, kind: str = "llama", template: str | None = CHATML, seed:
         "head_dim": 16,
         "max_position_embeddings": WINDOW,
         "initializer_range": 0.6,  # so that what comes first matters to what comes next
+        "tie_word_embeddings": False,  # tied and random, some only repeat themselves
         "bos_token_id": tokens.bos_token_id,
         "eos_token_id": tokens.eos_token_id,
         "pad_token_id": tokens.pad_token_id,
@@ -101,7 +113,7 @@ def make(folder: Path, kind: str = "llama", template: str | None = CHATML, seed:
     }
     config, network, more = kinds[kind]
     made: Any = transformers
-    getattr(made, network)(getattr(made, config)(**size, **more)).save_pretrained(folder)
+    getattr(made, network)(getattr(made, config)(**(size | more | shape))).save_pretrained(folder)
     tokens.chat_template = template
     tokens.save_pretrained(folder)
     return folder

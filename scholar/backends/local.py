@@ -76,12 +76,14 @@ class LocalBackend:
         """The reply, without what the model thinks before it; see `Backend` for the contract."""
         asked = _Asked(request)
         self._worker.submit(asked)
+        item: Item = None
         try:
             while (item := await asked.items.get()) is not None:
                 if isinstance(item, ModelError):
                     raise item
                 yield item
         finally:
+            item = None  # an error holds on to this frame
             asked.cancel()
 
     async def classify(self, request: Request) -> dict[str, float]:
@@ -215,9 +217,9 @@ class _Rating(_Job):
         if thinking:  # it is not asked for its thoughts
             prompt = prompt + weights.encode(_END_OF_THOUGHT)
         super().__init__(request, weights, send, prompt, thinking)
-        self.choices = _with_ends([weights.encode(c) for c in request.choices], weights)
-        if not all(self.choices):
+        if not all(request.choices):
             raise ModelRejected("A choice is empty; give each at least one letter.")
+        self.choices = _with_ends([weights.encode(c) for c in request.choices], weights)
         self.room(max(map(len, self.choices)))
 
     def rated(self, scores: list[float]) -> None:
@@ -277,8 +279,8 @@ class _Writing(_Job):
         self._most = min(request.max_tokens, self.room(needed))
         if self._most < needed:
             raise ModelRejected(
-                f"{request.max_tokens} tokens are too few for the {request.schema_name}, "
-                f"which needs {needed}; raise max_tokens."
+                f"{request.max_tokens} tokens are too few for the {request.schema_name} that "
+                f"{weights.name} is to write, which needs {needed}; raise max_tokens."
             )
         # Half of what is not needed is for thoughts, so that enough is left to answer in.
         self._thoughts = (self._most - needed) // 2

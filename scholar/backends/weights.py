@@ -6,16 +6,20 @@ Import this module only where it is used: it loads torch and transformers.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import jinja2
 import torch
 import transformers
+from httpx2 import HTTPError
 from huggingface_hub import errors as hub
+from safetensors import SafetensorError
 from transformers.utils import logging
 
 from scholar.backends import Message, SchemaUnsupported
@@ -27,6 +31,9 @@ from scholar.settings import Local
 
 LONGEST_TOKEN = 32
 """Bytes of the longest token tried when the end of a reply is spelled: keys are shorter."""
+PATIENCE = 10.0
+"""Seconds in which the hub has to answer; its own retries take half a minute to give up."""
+_LOADING = (OSError, ValueError, KeyError, RuntimeError, MemoryError, SafetensorError, HTTPError)
 _RECURRENT = ("linear_attention", "mamba", "recurrent", "conv", "hybrid")
 _EXAMPLE = "local:Qwen/Qwen3-8B"
 
@@ -57,7 +64,7 @@ def open_weights(name: str, settings: Local, *, offline: bool) -> Weights:
     quiet.disable_progress_bar()
     source = Source.parse(name)
     try:
-        return _load(name, source, settings, offline)
+        return _load_or_fetch(name, source, settings, offline)
     except ModelError:
         raise
     except ImportError as error:
@@ -66,38 +73,51 @@ def open_weights(name: str, settings: Local, *, offline: bool) -> Weights:
             f"{name} needs a package that is missing ({line}); install it, "
             "or run pip install 'scholar[local]'."
         ) from None
-    except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+    except _LOADING as error:
         raise _why(name, error, offline) from None
 
 
-def _load(name: str, source: Source, settings: Local, offline: bool) -> Weights:
+def _load_or_fetch(name: str, source: Source, settings: Local, offline: bool) -> Weights:
+    """What is on this machine is loaded without a word to the network."""
+    try:
+        return _load(name, source, settings, True)
+    except (OSError, ValueError):
+        elsewhere = [part for part in (source.base, source.adapter) if part and not _is_there(part)]
+        if offline or not elsewhere:
+            raise
+    for part in elsewhere:
+        huggingface_hub.HfApi().model_info(part, timeout=PATIENCE)  # fails sooner than fetching
+    return _load(name, source, settings, False)
+
+
+def _load(name: str, source: Source, settings: Local, here: bool) -> Weights:
     auto: Any = transformers
-    folder, only = _from(source.base, offline)
+    folder, only = _from(source.base, here)
     config = auto.AutoConfig.from_pretrained(folder, **only)
     masked = _is_masked(config)
     if not masked:
         _check_kind(name, config)
     tokenizer = auto.AutoTokenizer.from_pretrained(folder, **only)
-    device = _device(settings.device)
+    device = _device(name, settings.device)
     kind = auto.AutoModelForMaskedLM if masked else auto.AutoModelForCausalLM
     options = {**only, **_precision(config, settings, device)}
     network = kind.from_pretrained(folder, config=config, **options)
     if source.adapter:
-        network = _adapted(network, source.adapter, settings, offline)
+        network = _adapted(network, source.adapter, settings, here)
     if settings.quantisation == "none":
         network = network.to(device)
     network.eval().requires_grad_(False)
     return Weights(name, network, tokenizer, device, masked)
 
 
-def _from(name: str, offline: bool) -> tuple[str, dict[str, Any]]:
+def _from(name: str, here: bool) -> tuple[str, dict[str, Any]]:
     """What `from_pretrained` takes for `name`: a folder, or an id of the hub or its cache."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return str(folder), {"local_files_only": True}
     if name.startswith(("/", "./", "../", "~")):
         raise ModelRejected(f"There is no folder {name}; write it as local:/path/to/model.")
-    return name, {"local_files_only": offline}
+    return name, {"local_files_only": here}
 
 
 def _is_masked(config: Any) -> bool:
@@ -116,7 +136,7 @@ def _check_kind(name: str, config: Any) -> None:
         )
 
 
-def _device(wanted: str) -> torch.device:
+def _device(name: str, wanted: str) -> torch.device:
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -127,7 +147,7 @@ def _device(wanted: str) -> torch.device:
     }
     if wanted in there and not there[wanted]():
         raise ModelRejected(
-            f'There is no {wanted} device on this machine; set device = "auto" under [local] '
+            f'This machine has no {wanted} for {name}; set device = "auto" under [local] '
             "in scholar.toml."
         )
     return torch.device(wanted)
@@ -148,11 +168,13 @@ def _precision(config: Any, settings: Local, device: torch.device) -> dict[str, 
     return {"dtype": dtype, "quantization_config": wanted(**bits), "device_map": {"": device}}
 
 
-def _adapted(network: Any, adapter: str, settings: Local, offline: bool) -> Any:
+def _adapted(network: Any, adapter: str, settings: Local, here: bool) -> Any:
     import peft
 
-    folder, only = _from(adapter, offline)
-    adapted: Any = peft.PeftModel.from_pretrained(network, folder, **only)
+    folder, only = _from(adapter, here)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+        adapted: Any = peft.PeftModel.from_pretrained(network, folder, **only)
     kind = adapted.active_peft_config.peft_type
     if kind == peft.PeftType.LORA and settings.quantisation == "none":
         return adapted.merge_and_unload()  # as fast as the model alone
@@ -173,13 +195,14 @@ def _why(name: str, error: BaseException, offline: bool) -> ModelError:
             "or accept its terms there and run hf auth login."
         )
     absent = any(isinstance(c, hub.LocalEntryNotFoundError) for c in causes)
-    if offline and (absent or isinstance(error, OSError)) and not _is_folder(name):
+    source = Source.parse(name)
+    if offline and not all(_is_there(part) for part in (source.base, source.adapter) if part):
         return ModelRejected(
             f"The weights of {name} are not on this machine, and offline is set; fetch them "
-            f"while online with hf download {Source.parse(name).base}, or name a folder as "
+            f"while online with hf download {source.base}, or name a folder as "
             "local:/path/to/model."
         )
-    if absent or any(isinstance(c, hub.OfflineModeIsEnabled) for c in causes):
+    if absent or any(isinstance(c, hub.OfflineModeIsEnabled | HTTPError) for c in causes):
         return ModelUnavailable(
             f"The weights of {name} are not on this machine, and the hub cannot be reached; "
             "check the network, or name a folder as local:/path/to/model."
@@ -191,8 +214,8 @@ def _why(name: str, error: BaseException, offline: bool) -> ModelError:
     )
 
 
-def _is_folder(name: str) -> bool:
-    return Path(Source.parse(name).base).expanduser().is_dir()
+def _is_there(part: str) -> bool:
+    return Path(part).expanduser().is_dir()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
