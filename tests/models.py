@@ -84,7 +84,7 @@ def make(
     seed: int = 0,
     **shape: Any,
 ) -> Path:
-    """A folder with a model of random weights and its tokenizer; `shape` is of its configuration."""
+    """A folder with a model of random weights and its tokenizer; `shape` changes its config."""
     import torch
     import transformers
 

@@ -57,6 +57,8 @@ class LocalBackend:
             return serving
 
         self._worker = Worker(name, load)
+        self._outboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Outbox]
+        self._outboxes = weakref.WeakKeyDictionary()
         weakref.finalize(self, self._worker.stop)
 
     @property
@@ -74,7 +76,8 @@ class LocalBackend:
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """The reply, without what the model thinks before it; see `Backend` for the contract."""
-        asked = _Asked(request)
+        loop = asyncio.get_running_loop()
+        asked = _Asked(request, self._outboxes.setdefault(loop, _Outbox(loop)))
         self._worker.submit(asked)
         item: Item = None
         try:
@@ -120,12 +123,44 @@ class _Serving:
         self.batch.fail_all(error)
 
 
+class _Outbox:
+    """Hands what the model's thread makes to one event loop, much of it at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._items: deque[tuple[asyncio.Queue[Item], Item]] = deque()
+        self._called = False
+
+    def put(self, queue: asyncio.Queue[Item], item: Item) -> bool:
+        """Have `item` put into `queue`; False where the loop has ended."""
+        self._items.append((queue, item))
+        if self._called:
+            return True
+        self._called = True  # before the call, so that it is never unset after the last item
+        loop = self._loop()
+        try:
+            if loop is not None:
+                loop.call_soon_threadsafe(self._deliver)
+                return True
+        except RuntimeError:
+            pass  # it was closed, as said below
+        self._called = False
+        self._items.clear()
+        return False
+
+    def _deliver(self) -> None:
+        self._called = False
+        while self._items:
+            queue, item = self._items.popleft()
+            queue.put_nowait(item)
+
+
 class _Asked:
     """A request on its way: from the event loop into the model's thread, its reply back."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, outbox: _Outbox) -> None:
         self._request = request
-        self._loop = asyncio.get_running_loop()
+        self._outbox = outbox
         self._job: _Job | None = None
         self._cancelled = False
         self.items: asyncio.Queue[Item] = asyncio.Queue()
@@ -154,9 +189,7 @@ class _Asked:
         self._send(error)
 
     def _send(self, item: Item) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self.items.put_nowait, item)
-        except RuntimeError:  # the loop has ended, and with it whoever asked
+        if not self._outbox.put(self.items, item):  # the loop has ended, and with it whoever asked
             self.cancel()
 
 

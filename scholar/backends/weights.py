@@ -9,7 +9,7 @@ import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ PATIENCE = 10.0
 """Seconds in which the hub has to answer; its own retries take half a minute to give up."""
 _LOADING = (OSError, ValueError, KeyError, RuntimeError, MemoryError, SafetensorError, HTTPError)
 _RECURRENT = ("linear_attention", "mamba", "recurrent", "conv", "hybrid")
+_AS_IT_IS = {"clean_up_tokenization_spaces": False}
 _EXAMPLE = "local:Qwen/Qwen3-8B"
 
 
@@ -267,12 +268,15 @@ class Weights:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of `tokens`."""
-        text: str = self.tokenizer.decode(
-            [token for token in tokens if token not in self.silent],
-            skip_special_tokens=False,
-            clean_up_tokenization_spaces=False,
-        )
+        ids = [token for token in tokens if token not in self.silent]
+        text: str = self._decode(ids, skip_special_tokens=False)
         return text
+
+    @cached_property
+    def _decode(self) -> Any:
+        # What lies under a fast tokenizer decodes ten times faster, which counts for every token.
+        fast = getattr(self.tokenizer, "backend_tokenizer", None)
+        return fast.decode if fast else partial(self.tokenizer.decode, **_AS_IT_IS)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text in the middle of others."""

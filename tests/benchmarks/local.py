@@ -35,7 +35,11 @@ _new = itertools.count()
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         torch.set_num_threads(1)  # as for the tests: the model is tiny
-        shape = {"hidden_size": 64, "num_hidden_layers": 2, "initializer_range": 0.3}
+        shape: dict[str, Any] = {
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "initializer_range": 0.3,
+        }
         name = str(models.make(Path(folder), **shape))
         asyncio.run(_report(f"tiny model on one CPU thread, {TOKENS} tokens each", name, "cpu"))
     if torch.cuda.is_available():
@@ -95,7 +99,8 @@ async def _rate(backend: LocalBackend, size: int) -> float:
 
 
 async def _jury(backend: LocalBackend, size: int) -> float:
-    cases = [[_brief(next(_new), juror) for juror in range(size)] for _ in range(ROUNDS)]
+    numbers = [next(_new) for _ in range(ROUNDS)]
+    cases = [[_brief(number, juror) for juror in range(size)] for number in numbers]
     return statistics.median([(await _timed(backend, case, together=True))[0] for case in cases])
 
 
