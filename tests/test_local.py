@@ -9,6 +9,8 @@ import importlib.util
 import json
 import math
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -61,6 +63,8 @@ REPLIES: dict[str, type[BaseModel]] = {
 }
 """What the agents ask for."""
 ASKED = (Message("system", "Be brief."), Message("user", "What is the capital of France?"))
+# The first token that ends a text is a long way off: 3,000 characters have to come before it.
+ENDLESS = Request(ASKED, schema={"type": "string", "minLength": 3_000}, max_tokens=6_000)
 LONG = "Graph walks rank passages by the links of their entities. " * 8
 
 
@@ -340,6 +344,17 @@ async def test_a_schema_beyond_a_grammar_is_signalled(
         await gather(opened["llama"], asking(schema=schema))
 
 
+async def test_without_xgrammar_a_schema_is_signalled_and_texts_are_written(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xgrammar", None)
+    bare = backend(folders["llama"])
+    with pytest.raises(SchemaUnsupported, match=r"pip install 'scholar\[local\]'"):
+        await gather(bare, asking(schema=strict_schema(jury._Vote)))
+    assert await gather(bare, asking())
+    await bare.aclose()
+
+
 def test_a_text_can_be_ended_soonest_from_wherever_it_stands() -> None:
     walk = Walk(Schema(strict_schema(writer._Draft)), lambda pieces: tuple(b"".join(pieces)))
     text = '{"sentences": [{"text": "an é \\" and'.encode()
@@ -353,6 +368,16 @@ def test_a_text_can_be_ended_soonest_from_wherever_it_stands() -> None:
         assert end is not None
         assert end.is_end
     assert walk.start.after(b'{"sentences": [1') is None
+
+
+def test_the_shortest_end_keeps_the_bounds_of_the_schema() -> None:
+    schema = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 2}
+    walk = Walk(Schema(schema), lambda pieces: tuple(b"".join(pieces)))
+    for begun in ("", "[", '["', '["ab", "', '["ab", "c", '):
+        state = walk.start.after(begun.encode())
+        assert state is not None
+        assert state.closing is not None
+        jsonschema.validate(json.loads(begun + bytes(state.closing).decode()), schema)
 
 
 @pytest.mark.slow
@@ -371,7 +396,9 @@ async def test_every_reply_the_agents_ask_for_is_valid(
             temperature=(0.0, 0.7, 1.3)[number % 3],
             seed=number,
         )
-        REPLIES[name].model_validate_json(await gather(opened[kind], request))
+        text = await gather(opened[kind], request)
+        REPLIES[name].model_validate_json(text)
+        assert "<|im_" not in text
         made += 1
 
     await asyncio.gather(*(one(name, n) for n in range(34) for name in REPLIES))
@@ -566,7 +593,7 @@ async def test_a_cancelled_request_leaves_its_place_to_others(
     folders: dict[str, Path], how: str
 ) -> None:
     narrow = backend(folders["llama"], max_batch=1)
-    stream = narrow.stream(asking(max_tokens=1_900))
+    stream = narrow.stream(ENDLESS)
     if how == "close":
         assert await anext(stream)
         await stream.aclose()
@@ -583,7 +610,7 @@ async def test_a_cancelled_request_leaves_its_place_to_others(
         with pytest.raises(asyncio.CancelledError):
             await task
     await gather(narrow, asking("Next?", max_tokens=3))
-    assert serving(narrow).batch.counts.written < 1_900
+    assert serving(narrow).batch.counts.written < 400
     await narrow.aclose()
 
 
@@ -658,9 +685,6 @@ async def test_what_is_under_way_fails_when_the_backend_is_closed(
 
 
 def test_neither_torch_nor_transformers_loads_before_the_first_request() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys; from scholar.backends import open_backend; from scholar.settings import *;"
         "b = open_backend('local:x/y', Settings()); b.capabilities;"
@@ -893,6 +917,18 @@ async def test_an_adapter_changes_what_the_model_says(
         found = weights.network(torch.tensor([prompt])).logits
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
     await with_adapter.aclose()
+
+
+@pytest.mark.parametrize("kind", ["XLORA", "PREFIX_TUNING"])
+async def test_an_adapter_that_no_cache_can_serve_is_refused(
+    folders: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    config: dict[str, Any] = {"peft_type": kind, "task_type": "CAUSAL_LM"}
+    config |= {"hidden_size": 64, "adapters": {}} if kind == "XLORA" else {}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    unable = LocalBackend(f"{folders['llama']}+{tmp_path}", Settings(offline=True))
+    assert f"({kind}); use a LoRA" in str(await failure(unable, asking()))
+    await unable.aclose()
 
 
 # --- a whole run

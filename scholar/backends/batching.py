@@ -294,8 +294,9 @@ class Batch:
 
     def _let_in(self) -> None:
         if self._waiting and self._reading is None and len(self._rows) < self._size:
-            job = self._waiting.popleft()
+            job = self._waiting[0]
             cache, done = self._shared(job.prompt)
+            self._waiting.popleft()  # only now, lest it be lost where memory runs out
             self._reading = _Reading(job, list(job.prompt), cache, done)
             self.counts.copied += done
 

@@ -104,7 +104,7 @@ def _load(name: str, source: Source, settings: Local, here: bool) -> Weights:
     options = {**only, **_precision(config, settings, device)}
     network = kind.from_pretrained(folder, config=config, **options)
     if source.adapter:
-        network = _adapted(network, source.adapter, settings, here)
+        network = _adapted(name, network, source.adapter, settings, here)
     if settings.quantisation == "none":
         network = network.to(device)
     network.eval().requires_grad_(False)
@@ -169,15 +169,21 @@ def _precision(config: Any, settings: Local, device: torch.device) -> dict[str, 
     return {"dtype": dtype, "quantization_config": wanted(**bits), "device_map": {"": device}}
 
 
-def _adapted(network: Any, adapter: str, settings: Local, here: bool) -> Any:
+def _adapted(name: str, network: Any, adapter: str, settings: Local, here: bool) -> Any:
     import peft
 
     folder, only = _from(adapter, here)
+    config: Any = peft.PeftConfig.from_pretrained(folder, **only)
+    if config.is_prompt_learning or config.peft_type == peft.PeftType.XLORA:
+        # They change a sequence's beginning or read all of it for each token, past any cache.
+        raise ModelRejected(
+            f"The adapter of {name} is of a kind that is not run here "
+            f"({config.peft_type.value}); use a LoRA, or merge it into the model."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
         adapted: Any = peft.PeftModel.from_pretrained(network, folder, **only)
-    kind = adapted.active_peft_config.peft_type
-    if kind == peft.PeftType.LORA and settings.quantisation == "none":
+    if config.peft_type == peft.PeftType.LORA and settings.quantisation == "none":
         return adapted.merge_and_unload()  # as fast as the model alone
     return adapted
 
@@ -329,11 +335,17 @@ class Weights:
     @cached_property
     def _tokens(self) -> tuple[Any, list[bytes]]:
         """The vocabulary as xgrammar sees it, and the bytes of each token."""
-        import xgrammar
+        try:
+            import xgrammar
 
-        info = xgrammar.TokenizerInfo.from_huggingface(
-            self.tokenizer, vocab_size=self.logits, stop_token_ids=sorted(self.ends) or None
-        )
+            info = xgrammar.TokenizerInfo.from_huggingface(
+                self.tokenizer, vocab_size=self.logits, stop_token_ids=sorted(self.ends) or None
+            )
+        except (ImportError, ValueError) as error:
+            raise SchemaUnsupported(
+                f"{self.name} cannot be held to a schema ({error}); put it into the prompt, "
+                "or run pip install 'scholar[local]'."
+            ) from None
         return xgrammar.GrammarCompiler(info, max_threads=1), info.decoded_vocab
 
     @cached_property

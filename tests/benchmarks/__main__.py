@@ -10,6 +10,7 @@ import sys
 
 import embedding_rate
 import evidence
+import local
 import retrieval
 import rounds
 import startup
@@ -28,6 +29,7 @@ def main() -> None:
     rounds.main()
     asyncio.run(evidence.main())
     embedding_rate.main()
+    local.main()
     retrieval.main()
 
 

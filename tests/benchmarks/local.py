@@ -28,7 +28,7 @@ from scholar.settings import Settings
 TOKENS = 96
 ROUNDS = 5
 SIZES = (1, 4, 16)
-EVIDENCE = "Graph walks rank passages by the links of their entities. " * 40
+EVIDENCE = "Graph walks rank passages by the links of their entities. " * 20
 _new = itertools.count()
 
 
@@ -64,7 +64,9 @@ async def _report(title: str, name: str, device: str, network: Any = None) -> No
     turn, once = await _median(backend, 16, together=False), await _median(backend, 16)
     print(f"\n16 at once take {once / turn:.2f} × the time of 16 in turn (at most 0.35 is wanted).")
     one, five = await _jury(backend, 1), await _jury(backend, 5)
-    print(f"A jury of five takes {five / one:.2f} × the time of one juror (at most 1.5).")
+    tokens = len(models.tokenizer("bytes")(_brief(0, 0).messages[0].content)["input_ids"])
+    print(f"A jury of five takes {five / one:.2f} × the time of one juror (at most 1.5), with")
+    print(f"prompts of {tokens} tokens, which differ in the last few.")
     if network is not None:
         _share(network, rates)
     print(flush=True)
