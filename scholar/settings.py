@@ -88,6 +88,21 @@ class Arxiv(_Strict):
     delay: float = Field(3.0, ge=0)
 
 
+class Local(_Strict):
+    """How models run on this machine."""
+
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """`auto` is the first of cuda, mps and cpu that is there."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is what the weights are stored in; on a CPU float32, which is faster there."""
+    quantisation: Literal["none", "8bit", "4bit"] = "none"
+    """Smaller weights, by bitsandbytes, to fit a model into memory."""
+    max_batch: int = Field(16, ge=1)
+    """Replies written at once; others wait."""
+    thinking: bool = False
+    """Whether a model that can do both thinks before it replies."""
+
+
 class Settings(BaseSettings):
     """All settings, validated. Use `load` to read them from their places."""
 
@@ -102,9 +117,8 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path("scholar"))
     """Where all data lies."""
     model: Chain | None = None
-    """The model of every role, as `openai:NAME` or `openai:NAME@URL`; None is evidence only.
-
-    A list is a chain: where one model fails, the next stands in.
+    """The model of every role: `openai:NAME`, `openai:NAME@URL` or `local:NAME`; None is evidence
+    only. A list is a chain: where one model fails, the next stands in.
     """
     models: dict[Role, Chain] = Field(default_factory=dict)
     """Models of single roles, or chains of them, before `model`."""
@@ -130,6 +144,7 @@ class Settings(BaseSettings):
     budget: Budget = Budget()
     prices: dict[str, Price] = Field(default_factory=dict)
     arxiv: Arxiv = Arxiv()
+    local: Local = Local()
 
     @field_validator("home")
     @classmethod

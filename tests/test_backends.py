@@ -6,6 +6,7 @@ import asyncio
 import doctest
 import email.utils
 import json
+import math
 import subprocess
 import sys
 import time
@@ -253,6 +254,46 @@ async def test_half_characters_in_a_prompt_do_not_stop_it() -> None:
     async with backend_of("Ok") as (backend, server):
         await gather(backend, request)
     assert server.requests[0].body["messages"][0]["content"] == "broken ? letter"
+
+
+# --- choices and stops
+
+CHOICES = Request(QUESTION.messages, choices=("Paris", "Lyon"))
+
+
+async def test_stops_are_sent_where_there_are_some() -> None:
+    async with backend_of("Paris") as (backend, server):
+        await gather(backend, Request(QUESTION.messages, stop=("END", "\n")))
+        await gather(backend)
+    assert [request.body.get("stop") for request in server.requests] == [["END", "\n"], None]
+
+
+async def test_a_choice_is_asked_for_by_schema_and_is_all_of_the_reply() -> None:
+    async with backend_of('{"choice": "Lyon"}') as (backend, server):
+        deltas = await gather(backend, CHOICES)
+        assert await backend.classify(CHOICES) == {"Paris": -math.inf, "Lyon": 0.0}
+        assert not backend.capabilities.logprobs
+    assert text_of(deltas) == "Lyon"
+    assert [delta.tokens for delta in deltas if delta.tokens] == [TokenCount(8, 5)]
+    sent = server.requests[0].body["response_format"]["json_schema"]["schema"]
+    assert sent["properties"]["choice"]["enum"] == ["Paris", "Lyon"]
+
+
+@pytest.mark.parametrize("said", ['{"choice": "Rome"}', "Lyon", "[]"])
+async def test_what_was_not_to_choose_from_is_no_reply(said: str) -> None:
+    deltas: list[Delta] = []
+    async with backend_of(said) as (backend, _):
+        with pytest.raises(ReplyInvalid, match="none of the choices"):
+            await gather(backend, CHOICES, into=deltas)
+    assert text_of(deltas) == ""
+    assert deltas[-1].tokens is not None
+
+
+async def test_choices_end_where_schemas_are_refused() -> None:
+    async with backend_of(refuse_param("response_format")) as (backend, _):
+        with pytest.raises(SchemaUnsupported):
+            await backend.classify(CHOICES)
+        assert not backend.capabilities.choices
 
 
 # --- parameters that a server will not take
@@ -652,6 +693,15 @@ async def test_the_fake_raises_what_it_was_told_to_and_may_answer_by_function() 
     backend = FakeBackend(lambda request: ModelRefused(request.messages[1].content))
     with pytest.raises(ModelRefused, match="What is the capital"):
         await gather(backend)
+
+
+async def test_the_fake_chooses_what_it_was_told_to() -> None:
+    backend = FakeBackend(["Lyon", "Rome"])
+    assert await backend.classify(CHOICES) == {"Paris": -math.inf, "Lyon": 0.0}
+    with pytest.raises(ReplyInvalid, match="none of the choices"):
+        await backend.classify(CHOICES)
+    with pytest.raises(ValueError, match="has choices"):
+        await backend.classify(QUESTION)
 
 
 async def test_the_fake_without_schemas_refuses_one() -> None:

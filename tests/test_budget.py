@@ -15,7 +15,7 @@ from minds import honest
 from papers import QUESTION
 from pydantic import BaseModel
 
-from scholar.backends import Capabilities, Delta, Message, Request, TokenCount
+from scholar.backends import Capabilities, Delta, Message, Request, TokenCount, classify
 from scholar.backends.fake import FakeBackend
 from scholar.backends.forms import likely_tokens, most_input_tokens
 from scholar.backends.gateway import Gateway
@@ -197,6 +197,9 @@ class Erratic:
         yield Delta('{"city": "Paris"}' if end == "good" else "{", tokens)
         if end == "cut":
             raise ReplyInvalid("The reply was cut off; ask for less.")
+
+    async def classify(self, request: Request) -> dict[str, float]:
+        return await classify(self, request)
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

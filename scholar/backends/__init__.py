@@ -7,16 +7,19 @@ to a backend. This module is light; the backends themselves load when they are o
 from __future__ import annotations
 
 import ipaddress
+import json
+import math
 import re
-from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from scholar.errors import ModelError, SettingsError
+from scholar.errors import ModelError, ReplyInvalid, SettingsError
 from scholar.settings import Settings
 
-_EXAMPLE = "openai:gpt-5-mini or openai:qwen3:8b@http://localhost:11434/v1"
+_EXAMPLE = "openai:gpt-5-mini, openai:qwen3:8b@http://localhost:11434/v1 or local:Qwen/Qwen3-8B"
 _NAME_AT_URL = re.compile(r"(?P<name>.+)@(?P<url>https?://\S+)\Z")
 # What is meant as a URL and is none; a name may hold an @ too, as in claude-sonnet@20250514.
 _NO_URL = re.compile(
@@ -37,7 +40,9 @@ class Request:
     """What a model is asked. `schema` is the JSON schema the reply has to fit, where it has one.
 
     `max_tokens` bounds the reply, reasoning included. `silence` is the seconds after which a server
-    that sends nothing may be taken for dead; None leaves it to the backend's own setting.
+    that sends nothing may be taken for dead; None leaves it to the backend's own setting. The reply
+    ends before the first of `stop`. Where there are `choices`, the reply is exactly one of them,
+    and no schema may be given; the prompt has to name them.
     """
 
     messages: tuple[Message, ...]
@@ -47,6 +52,8 @@ class Request:
     max_tokens: int = 8_000
     seed: int | None = None
     silence: float | None = None
+    stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +69,30 @@ class TokenCount:
 class Delta:
     """The next piece of a reply. The last one carries the tokens, where the server tells them.
 
-    One without text is a sign of life: the model thinks, and none of it is shown.
+    One without text is a sign of life: the model thinks, and none of it is shown. The last one also
+    carries the log-probability of each of the request's `choices`, where there were some; see
+    `Backend.classify`.
     """
 
     text: str = ""
     tokens: TokenCount | None = None
+    choices: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do, as far as it knows by now."""
+    """What a backend can do, as far as it knows by now.
+
+    `choices`: it can be held to one of several strings. `logprobs`: it tells how likely each of
+    them is. `seed`: the same request with the same seed has the same reply. `context_window`: the
+    tokens of prompt and reply together, None where they are not known.
+    """
 
     json_schema: bool = True
+    choices: bool = True
+    logprobs: bool = False
+    seed: bool = False
+    context_window: int | None = None
 
 
 class Backend(Protocol):
@@ -99,6 +118,14 @@ class Backend(Protocol):
         """The reply to `request`, piece by piece."""
         ...
 
+    async def classify(self, request: Request) -> dict[str, float]:
+        """The log-probability of each of `request.choices`, given that the reply is one of them.
+
+        Their exponentials add up to one. Where `capabilities.logprobs` is false, the one that was
+        chosen has 0.0 and the others have -inf. Raises ModelError as `stream` does.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections."""
         ...
@@ -122,17 +149,67 @@ class SchemaUnsupported(ModelError):
     """The server cannot hold a reply to a JSON schema; put the schema into the prompt instead."""
 
 
-def open_backend(model_id: str, settings: Settings) -> Backend:
-    """The backend for `model_id`: `openai:NAME`, or `openai:NAME@URL` for a compatible server.
+async def classify(backend: Backend, request: Request) -> dict[str, float]:
+    """`Backend.classify` for a backend whose `stream` ends with the `choices`."""
+    if not request.choices:
+        raise ValueError("a request to classify has choices")
+    logs: Mapping[str, float] = {}
+    async with aclosing(backend.stream(request)) as deltas:
+        async for delta in deltas:
+            logs = delta.choices or logs
+    return dict(logs)
 
-    Raises SettingsError where the id cannot be read, or where it leaves this machine although
-    `offline` is set, and ModelRejected where the server is known to want a key and there is none.
+
+def certain(chosen: str, choices: Sequence[str]) -> dict[str, float]:
+    """The log-probabilities of `choices` where nothing but the chosen one is known.
+
+    Raises ReplyInvalid where it is none of them.
+    """
+    if chosen not in choices:
+        raise ReplyInvalid(
+            "The model named none of the choices it was given; ask again, or choose another model."
+        )
+    return {choice: 0.0 if choice == chosen else -math.inf for choice in choices}
+
+
+def choice_as_schema(request: Request) -> Request:
+    """`request` with its choices as a schema, for a server that knows schemas alone."""
+    choice = {"type": "string", "enum": list(request.choices)}
+    schema = {
+        "type": "object",
+        "properties": {"choice": choice},
+        "required": ["choice"],
+        "additionalProperties": False,
+    }
+    return replace(request, schema=schema, schema_name="choice", choices=())
+
+
+def choice_in(text: str) -> str:
+    """What a reply to `choice_as_schema` chose, empty where it does not fit."""
+    try:
+        reply = json.loads(text)
+    except json.JSONDecodeError:
+        return ""
+    return str(reply.get("choice", "")) if isinstance(reply, dict) else ""
+
+
+def open_backend(model_id: str, settings: Settings) -> Backend:
+    """The backend for `model_id`.
+
+    `openai:NAME`, or `openai:NAME@URL` for a compatible server; `local:NAME`, `local:/folder` or
+    `local:NAME+ADAPTER` for a model that runs here. Raises SettingsError where the id cannot be
+    read, or where it leaves this machine although `offline` is set, and ModelRejected where the
+    server is known to want a key and there is none, or torch is missing.
     """
     name, url = split_model_id(model_id)
+    if model_id.startswith("local:"):
+        from scholar.backends.local import LocalBackend
+
+        return LocalBackend(name, settings)
     if settings.offline and not (url and is_loopback(url)):
         raise SettingsError(
             f"offline is set, but {name} is not served on this machine; unset it, or choose a "
-            "local model such as openai:qwen3:8b@http://localhost:11434/v1."
+            "local model such as local:Qwen/Qwen3-8B or openai:qwen3:8b@http://localhost:11434/v1."
         )
     from scholar.backends.openai import OpenAIBackend
 
@@ -142,11 +219,13 @@ def open_backend(model_id: str, settings: Settings) -> Backend:
 def split_model_id(model_id: str) -> tuple[str, str | None]:
     """The bare name and the URL, if any, in `model_id`; SettingsError where it cannot be read."""
     scheme, _, rest = model_id.partition(":")
-    if scheme != "openai" or not rest.strip():
+    if scheme not in ("openai", "local") or not rest.strip():
         raise SettingsError(
-            f"'{model_id}' names no model; write openai:NAME or openai:NAME@URL, "
+            f"'{model_id}' names no model; write openai:NAME, openai:NAME@URL or local:NAME, "
             f"for example {_EXAMPLE}."
         )
+    if scheme == "local":
+        return rest, None
     match = _NAME_AT_URL.match(rest)
     if match and _has_host(match["url"]):
         return match["name"], match["url"]

@@ -59,5 +59,7 @@ def reply_key(model_id: str, revision: str, request: Request, prompt: str, versi
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
         "seed": request.seed,
+        "stop": request.stop,
+        "choices": request.choices,
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

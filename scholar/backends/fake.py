@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from scholar.backends import Capabilities, Delta, Request, SchemaUnsupported, TokenCount
+from scholar.backends import (
+    Capabilities,
+    Delta,
+    Request,
+    SchemaUnsupported,
+    TokenCount,
+    certain,
+    classify,
+)
 from scholar.errors import ModelUnavailable
 
 Scripted = str | Exception
@@ -55,7 +63,13 @@ class FakeBackend:
         for start in range(0, len(reply), self._chunk):
             yield Delta(reply[start : start + self._chunk])
         sent = sum(len(message.content) for message in request.messages)
-        yield Delta(tokens=TokenCount(math.ceil(sent / 4), math.ceil(len(reply) / 4)))
+        tokens = TokenCount(math.ceil(sent / 4), math.ceil(len(reply) / 4))
+        logs = certain(reply, request.choices) if request.choices else None
+        yield Delta(tokens=tokens, choices=logs)
+
+    async def classify(self, request: Request) -> dict[str, float]:
+        """The scripted choice, as if it were certain; ReplyInvalid where it is none of them."""
+        return await classify(self, request)
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -23,6 +23,10 @@ from scholar.backends import (
     Request,
     SchemaUnsupported,
     TokenCount,
+    certain,
+    choice_as_schema,
+    choice_in,
+    classify,
     is_loopback,
 )
 from scholar.backends.failures import (
@@ -33,6 +37,7 @@ from scholar.backends.failures import (
     refused_parameter,
     retry_after,
 )
+from scholar.backends.thoughts import Spoken
 from scholar.errors import ModelRefused, ModelRejected, ModelUnavailable, ReplyInvalid
 from scholar.settings import Settings
 
@@ -46,7 +51,6 @@ _WHOLE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 _CUT = frozenset({"length", "max_tokens"})
 _FILTERED = frozenset({"content_filter", "safety", "refusal", "sensitive"})
 _TOOLS = frozenset({"tool_calls", "function_call"})
-_OPENING, _CLOSING = "<think>", "</think>"
 
 
 class OpenAIBackend:
@@ -67,7 +71,8 @@ class OpenAIBackend:
     @property
     def capabilities(self) -> Capabilities:
         """JSON schemas are assumed to work until the server has refused one."""
-        return Capabilities(json_schema="response_format" not in self._refused)
+        schemas = "response_format" not in self._refused
+        return Capabilities(json_schema=schemas, choices=schemas, seed="seed" not in self._refused)
 
     @property
     def refused(self) -> frozenset[str]:
@@ -84,6 +89,26 @@ class OpenAIBackend:
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """The reply, without what the model thinks before it; see `Backend` for the contract."""
+        replies = self._choose(request) if request.choices else self._reply(request)
+        async with aclosing(replies) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def classify(self, request: Request) -> dict[str, float]:
+        """What the model chooses, as if it were certain, since servers tell no probabilities."""
+        return await classify(self, request)
+
+    async def _choose(self, request: Request) -> AsyncGenerator[Delta, None]:
+        text, tokens = "", None
+        async with aclosing(self._reply(choice_as_schema(request))) as deltas:
+            async for delta in deltas:
+                text, tokens = text + delta.text, delta.tokens or tokens
+        chosen = choice_in(text)
+        yield Delta(tokens=tokens)  # first, since they are spent whatever was chosen
+        logs = certain(chosen, request.choices)
+        yield Delta(chosen, choices=logs)
+
+    async def _reply(self, request: Request) -> AsyncGenerator[Delta, None]:
         reply = _Reply()
         with self._named_errors(reply, request.silence or self._silence):
             stream = await self._open(request)
@@ -121,6 +146,7 @@ class OpenAIBackend:
             "seed": request.seed,
             limit: request.max_tokens,
             "response_format": _response_format(request),
+            "stop": list(request.stop) or None,
         }
         taken = {
             name: value
@@ -216,7 +242,7 @@ class _Reply:
         self.finish = ""
         self.refusal = ""
         self.tokens: TokenCount | None = None
-        self._spoken = _Spoken()
+        self._spoken = Spoken()
 
     def take(self, chunk: object) -> str:
         """Take in one chunk; returns the text that it adds."""
@@ -236,39 +262,6 @@ class _Reply:
     def rest(self) -> str:
         """The text that was held back until it was clear that nothing follows."""
         return self._spoken.rest()
-
-
-class _Spoken:
-    """Leaves out the blocks of thought that a reply opens with, however they are cut up."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._speaking = False
-
-    def feed(self, text: str) -> str:
-        if self._speaking:
-            return text
-        self._held += text
-        if self._thinking:
-            _, closed, after = self._held.partition(_CLOSING)
-            if not closed:
-                self._held = self._held[-len(_CLOSING) :]
-                return ""
-            self._held, self._thinking = after, False
-        return self._begin(self._held.lstrip())
-
-    def rest(self) -> str:
-        return "" if self._speaking or self._thinking else self._held
-
-    def _begin(self, text: str) -> str:
-        if text.startswith(_OPENING):
-            self._held, self._thinking = text[len(_OPENING) :], True
-            return self.feed("")
-        if _OPENING.startswith(text):
-            return ""
-        self._speaking = True
-        return text
 
 
 def _where(name: str, url: str, settings: Settings) -> Where:

@@ -11,6 +11,7 @@ import sys
 import embedding_rate
 import evidence
 import gateway
+import local
 import retrieval
 import rounds
 import startup
@@ -30,6 +31,7 @@ def main() -> None:
     gateway.main()
     asyncio.run(evidence.main())
     embedding_rate.main()
+    local.main()
     retrieval.main()
 
 

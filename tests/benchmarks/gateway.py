@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from scholar.backends import Capabilities, Delta, Request, TokenCount
+from scholar.backends import Capabilities, Delta, Request, TokenCount, classify
 from scholar.backends.chain import Member
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
@@ -58,6 +58,9 @@ class Instant:
         for at in range(0, len(REPLY), 4):
             yield Delta(REPLY[at : at + 4])
         yield Delta(tokens=TokenCount(len(WORDS) // 4, len(REPLY) // 4))
+
+    async def classify(self, request: Request) -> dict[str, float]:
+        return await classify(self, request)
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
