@@ -115,7 +115,7 @@ async def feel(server: ModelServer, said: Scripted, home: Path, *, fall_back: bo
     with closed_port() as nowhere:
         model = f"openai:tiny@{nowhere if said == DEAD else server.url}"
         chain = (model, f"openai:spare@{server.url}") if fall_back else (model,)
-        settings = Settings(home=home, model=chain, api_key=KEY, silence=0.15)
+        settings = Settings(home=home, model=chain, api_key=KEY, silence=0.5)
         felt = Felt()
         ledger = Ledger(Budget(tokens=100_000), lambda _: PRICE)
         gateway = Gateway(settings, on_notice=felt.notices.append)
@@ -164,7 +164,7 @@ HEAD = """# Faults
 What happens when a model server misbehaves, made by `python tests/benchmarks/faults.py
 > docs/faults.md` from the faults that `tests/test_faults.py` injects with a server on loopback; a
 test holds this page to what the command prints. The request is that of the tests, with a silence of
-0.15 s; a chain of two models is configured for the last column.
+0.5 s; a chain of two models is configured for the last column.
 
 No fault ends in half an answer taken for a whole one: a reply counts once its stream has ended as
 the protocol says and it fits its schema. Every attempt is in the ledger, as prompt + reply tokens:

