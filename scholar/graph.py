@@ -53,6 +53,18 @@ def build_graph(services: Services | None = None, *, checkpointer: Checkpointer 
     off for this whole process, whatever the environment says.
     """
     _keep_traces_here(services)
+    return _compiled(services, checkpointer)
+
+
+def server_graph() -> Graph:
+    """The graph as LangGraph's own server and Studio load it: they bring the checkpointer.
+
+    They ask for it within their event loop, so no settings are read here.
+    """
+    return _compiled(None, None)
+
+
+def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     # No context schema: LangGraph's server fills one from JSON, and services are no JSON.
     graph: Any = StateGraph(State, input_schema=Question, output_schema=Published)
 
@@ -83,18 +95,15 @@ def build_graph(services: Services | None = None, *, checkpointer: Checkpointer 
     return compiled.with_config(recursion_limit=_recursion_limit())
 
 
-def server_graph() -> Graph:
-    """The graph as LangGraph's own server and Studio load it: they bring the checkpointer."""
-    return build_graph()
-
-
 def build_services(
     settings: Settings | None = None, *, on_notice: Callable[[str], None] = lambda _: None
 ) -> Services:
     """Services as the settings say; raises SettingsError or LibraryError."""
     settings = settings or settings_module.load()
     library = Library(settings, on_notice=on_notice)
-    return Services(settings, library, Gateway(settings, on_notice=on_notice))
+    services = Services(settings, library, Gateway(settings, on_notice=on_notice))
+    _keep_traces_here(services)
+    return services
 
 
 def _keep_traces_here(services: Services | None) -> None:

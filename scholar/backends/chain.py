@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
@@ -67,6 +68,7 @@ class Roster:
         self._given = {role: _several(backends) for role, backends in given.items()}
         self._opened: dict[str, Member] = {}
         self._handed: dict[int, Member] = {}
+        self._opening = threading.Lock()
 
     def has_models(self) -> bool:
         """Whether every role has a model."""
@@ -92,15 +94,16 @@ class Roster:
     def member(self, model: Backend | str) -> Member:
         """The member for a backend, or for a model id, whose backend is opened at first.
 
-        Raises what `open_backend` raises.
+        May be called from several threads. Raises what `open_backend` raises.
         """
-        if not isinstance(model, str):
-            if id(model) not in self._handed:
-                self._handed[id(model)] = Member(model, self._lane(model.name), model.name)
-            return self._handed[id(model)]
-        if model not in self._opened:
-            self._opened[model] = self._open(model)
-        return self._opened[model]
+        with self._opening:
+            if not isinstance(model, str):
+                if id(model) not in self._handed:
+                    self._handed[id(model)] = Member(model, self._lane(model.name), model.name)
+                return self._handed[id(model)]
+            if model not in self._opened:
+                self._opened[model] = self._open(model)
+            return self._opened[model]
 
     def learn(self, member: Member, pace: Pace) -> None:
         """Keep the new pace of a model, and what its server has refused by now."""

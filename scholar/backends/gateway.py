@@ -155,7 +155,9 @@ class Gateway:
         *others, last = (model,) if model else self._roster.chain(prompt.role)
 
         async def asked(of: Backend | str) -> T:
-            asking = _Asking(prompt, self._roster.member(of), ledger, emit, on_text)
+            # Opening a backend and looking up what is known of it read from the disk.
+            member = await asyncio.to_thread(self._roster.member, of)
+            asking = _Asking(prompt, member, ledger, emit, on_text)
             if of is not last and (error := asking.member.resting):
                 raise error
             return await self._known_or_asked(asking, request, reply, fresh)
@@ -178,7 +180,7 @@ class Gateway:
         self, asking: _Asking, request: Request, reply: type[T], fresh: bool
     ) -> T:
         key = None if fresh else self._key(asking, request)
-        if key is not None and (known := self._cached(asking, key, reply)) is not None:
+        if key is not None and (known := await self._cached(asking, key, reply)) is not None:
             return known
         text, value = await self._validated(asking, request, reply)
         if key is not None:
@@ -192,9 +194,9 @@ class Gateway:
             return None
         return reply_key(member.address, member.revision, request, prompt.name, prompt.version)
 
-    def _cached(self, asking: _Asking, key: str, reply: type[T]) -> T | None:
+    async def _cached(self, asking: _Asking, key: str, reply: type[T]) -> T | None:
         began = time.monotonic()
-        text = self._cache.get(key)
+        text = await asyncio.to_thread(self._cache.get, key)
         if text is None:
             return None
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,27 +26,37 @@ CREATE TABLE IF NOT EXISTS models (id TEXT PRIMARY KEY, facts TEXT NOT NULL);
 
 
 class Store:
-    """`models.sqlite` in `folder`, opened when first used. `on_notice` gets a sentence at most."""
+    """`models.sqlite` in `folder`, opened when first used. `on_notice` gets a sentence at most.
+
+    One thread does it all in the order of asking, so that no event loop waits for a disk to write.
+    """
 
     def __init__(self, folder: Path, on_notice: Callable[[str], None] = lambda _: None) -> None:
         self.path = folder / FILE
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scholar-store")
         self._on_notice = on_notice
         self._connection: sqlite3.Connection | None = None
         self._usable = True
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """What `statement` finds; nothing where the file cannot be used."""
+        """What `statement` finds, waited for; nothing where the file cannot be used."""
+        return self._thread.submit(self._read, statement, values).result()
+
+    def write(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Have `statement` carried out, where the file can be used; before any later read."""
+        self._thread.submit(self._run, statement, values)
+
+    def close(self) -> None:
+        """Finish what was begun and close the file; the next use opens it again."""
+        self._thread.submit(self._close).result()
+
+    def _read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         # On a plain read of a home without the file there is nothing to find, so none is made.
         if self._connection is None and not self.path.exists():
             return []
         return self._run(statement, values)
 
-    def write(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Carry `statement` out, where the file can be used."""
-        self._run(statement, values)
-
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -74,7 +85,7 @@ class Store:
     def _give_up(self, error: Exception) -> None:
         self._usable = False
         with suppress(sqlite3.Error):
-            self.close()
+            self._close()
         self._on_notice(
             f"Replies are not kept, as {self.path} cannot be used ({error}); if nothing else "
             "uses it, delete it to begin anew."
