@@ -28,6 +28,12 @@ NOTES = ROOT / "examples" / "library"
 DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are left out, do not even load torch for them: that takes seconds."""
+    left_out = config.getoption("markexpr") == "not slow"
+    return True if left_out and collection_path.name == "test_local.py" else None
+
+
 @pytest.fixture
 def data() -> Path:
     """The folder of real public data; the test is skipped where it is absent."""

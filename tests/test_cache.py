@@ -260,6 +260,7 @@ async def test_the_key_never_gets_there_also_where_it_stands_in_a_url(tmp_path: 
 def test_the_oldest_replies_go_when_there_are_too_many(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write("DELETE FROM replies")
+    assert store.rows("SELECT * FROM replies") == []
     connection = store._opened()
     connection.execute("BEGIN")
     rows = ((f"k{n}", "m", "{}", float(n)) for n in range(MOST + 10))
