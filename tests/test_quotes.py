@@ -51,7 +51,7 @@ def test_any_substring_survives_typesetting(data: st.DataObject, passage: str) -
     start = data.draw(st.integers(0, len(passage) - 1))
     end = data.draw(st.integers(start + 1, len(passage)))
     substring = passage[start:end]
-    assume(not set(substring) <= set(" \t\r\n\"'“”‘’«»….…"))
+    assume(any(not c.isspace() and c not in "\"'“”‘’«»….…" for c in substring))
     assert locate(substring, passage) is not None
     if _plain(passage):
         assert locate(mangle(data, substring), passage) is not None
