@@ -10,13 +10,13 @@ from typing import Any
 from scholar import prompts
 from scholar.agents import retriever
 from scholar.backends import split_model_id
+from scholar.backends.forms import CHARS_PER_TOKEN
 from scholar.library.passages import WORDS
 from scholar.settings import Preset, Role, Settings
 
 Range = tuple[int, int]
 """The least and the most."""
 
-_CHARS_PER_TOKEN = 4
 _CHARS_PER_WORD = 7
 _LEAST_TEXT = 100
 """Characters of the shortest passages and quotes that a run can work with."""
@@ -79,7 +79,7 @@ def _calls(question: str, preset: Preset, settings: Settings, k: int) -> Iterato
     found = steps * k * WORDS * _CHARS_PER_WORD
     windows = math.ceil(found / room)
     most_quotes = retriever.MAX_QUOTES * windows * searches * _QUOTE
-    draft = _REPLIES["writer"][1] * _CHARS_PER_TOKEN
+    draft = _REPLIES["writer"][1] * CHARS_PER_TOKEN
     passages, quotes = (_LEAST_TEXT, min(found, room)), (_LEAST_TEXT, most_quotes + draft)
     asked = {"question": question}
     if preset.plan:
@@ -97,7 +97,7 @@ def _call(role: Role, name: str, count: Range, material: Range, values: dict[str
     empty = dict.fromkeys(prompts.variables(name), ())
     bare = prompts.render(name, **{**empty, **values})
     fixed = len(bare.system) + len(bare.user)
-    least, most = (math.ceil((fixed + part) / _CHARS_PER_TOKEN) for part in material)
+    least, most = (math.ceil((fixed + part) / CHARS_PER_TOKEN) for part in material)
     return _Calls(role, count, (least, most), _REPLIES[name])
 
 

@@ -20,7 +20,7 @@ from scholar.errors import ModelError, ReplyInvalid, SettingsError
 from scholar.settings import Settings
 
 _EXAMPLE = "openai:gpt-5-mini, openai:qwen3:8b@http://localhost:11434/v1 or local:Qwen/Qwen3-8B"
-_NAME_AT_URL = re.compile(r"(?P<name>.+)@(?P<url>https?://\S+)\Z")
+NAME_AT_URL = re.compile(r"(?P<name>.+)@(?P<url>https?://\S+)\Z")
 # What is meant as a URL and is none; a name may hold an @ too, as in claude-sonnet@20250514.
 _NO_URL = re.compile(
     r"@(?P<url>(?:\w+://\S*|localhost\S*|[\w.-]+:\d+(?:/\S*)?|[\w-]+(?:\.[\w-]+)+/\S*)?)\Z"
@@ -226,7 +226,7 @@ def split_model_id(model_id: str) -> tuple[str, str | None]:
         )
     if scheme == "local":
         return rest, None
-    match = _NAME_AT_URL.match(rest)
+    match = NAME_AT_URL.match(rest)
     if match and _has_host(match["url"]):
         return match["name"], match["url"]
     if broken := match or _NO_URL.search(rest):

