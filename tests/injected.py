@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from tenacity import wait_none
 
 from scholar.backends import gateway as gateway_module
+from scholar.backends.facts import Facts
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.errors import ModelError
@@ -71,6 +72,7 @@ class Felt:
     texts: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     requests: int = 0
+    paths: set[str] = field(default_factory=set)
     left: str = ""
 
     @property
@@ -105,13 +107,19 @@ def closed_port() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/v1"
 
 
-async def feel(server: ModelServer, said: Scripted, home: Path, *, fall_back: bool) -> Felt:
-    """Ask the model `tiny`, at which `said` goes wrong; with `fall_back`, `spare` answers."""
+async def feel(
+    server: ModelServer, said: Scripted, home: Path, *, fall_back: bool, dialect: str = "chat"
+) -> Felt:
+    """Ask the model `tiny`, at which `said` goes wrong; with `fall_back`, `spare` answers.
+
+    Where the `dialect` is "responses", both are known to be asked by them.
+    """
 
     def script(body: dict[str, Any]) -> Scripted:
         return GOOD if body["model"] == "spare" else said
 
-    server.use(script)
+    responses = dialect == "responses"
+    server.use(script, responses=script if responses else None)
     with closed_port() as nowhere:
         model = f"openai:tiny@{nowhere if said == DEAD else server.url}"
         chain = (model, f"openai:spare@{server.url}") if fall_back else (model,)
@@ -119,6 +127,8 @@ async def feel(server: ModelServer, said: Scripted, home: Path, *, fall_back: bo
         felt = Felt()
         ledger = Ledger(Budget(tokens=100_000), lambda _: PRICE)
         gateway = Gateway(settings, on_notice=felt.notices.append)
+        for one in chain if responses else ():
+            gateway.note(one, Facts(responses=True))
         try:
             with impatient():
                 felt.reply = await gateway.ask(
@@ -134,6 +144,7 @@ async def feel(server: ModelServer, said: Scripted, home: Path, *, fall_back: bo
         finally:
             await gateway.aclose()
     felt.calls, felt.requests = ledger.calls, len(server.requests)
+    felt.paths = {request.path for request in server.requests}
     return felt
 
 
@@ -164,7 +175,8 @@ HEAD = """# Faults
 What happens when a model server misbehaves, made by `python tests/benchmarks/faults.py
 > docs/faults.md` from the faults that `tests/test_faults.py` injects with a server on loopback; a
 test holds this page to what the command prints. The request is that of the tests, with a silence of
-0.5 s; a chain of two models is configured for the last column.
+0.5 s; a chain of two models is configured for the last column. Chat completions and responses come
+to the same, so that the table has them once.
 
 No fault ends in half an answer taken for a whole one: a reply counts once its stream has ended as
 the protocol says and it fits its schema. Every attempt is in the ledger, as prompt + reply tokens:
@@ -176,11 +188,11 @@ was refused used none. What a fault leaves behind (errors, events, files, logs) 
 """
 
 
-async def table(server: ModelServer, home: Path) -> str:
-    """The whole page."""
+async def table(server: ModelServer, home: Path, dialect: str = "chat") -> str:
+    """The whole page, as it comes out where the models are asked in `dialect`."""
     rows = []
     for name, said in FAULTS.items():
-        alone = await feel(server, said, home / "alone" / name, fall_back=False)
-        chained = await feel(server, said, home / "chain" / name, fall_back=True)
+        alone = await feel(server, said, home / "alone" / name, fall_back=False, dialect=dialect)
+        chained = await feel(server, said, home / "chain" / name, fall_back=True, dialect=dialect)
         rows.append(row(name, alone, chained))
     return HEAD + "\n".join(rows) + "\n"

@@ -7,10 +7,10 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -96,9 +96,31 @@ class Raw(Fault):
 
 @dataclass(frozen=True)
 class Deltas(Fault):
-    """A whole reply made of these delta objects."""
+    """A whole reply made of these delta objects of chat completions."""
 
     deltas: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Thinking(Fault):
+    """`text` after `thoughts`, which are told as such and counted."""
+
+    thoughts: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Unmetered(Fault):
+    """All of `text`, and no word of its tokens."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Events(Fault):
+    """These events as they stand."""
+
+    events: tuple[Mapping[str, Any], ...]
 
 
 Scripted = str | Fault
@@ -123,6 +145,7 @@ class Arrival:
     body: dict[str, Any]
     headers: dict[str, str]
     at: float
+    path: str
 
 
 class ModelServer:
@@ -132,20 +155,38 @@ class ModelServer:
     request, the others at `rate` per second (None: at once), by the clock, so that delays do not
     add up. `max_concurrent` is the most requests that were open at a time, and `hung_up` counts
     those that the client left.
+
+    Where there is a script for `responses`, the server speaks them too. It is shown the turns of a
+    request as `messages`, as the other is; a server without it knows no such path.
     """
 
-    def __init__(self, script: Script, first_token: float = 0.0, rate: float | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        first_token: float = 0.0,
+        rate: float | None = None,
+        *,
+        responses: Script | None = None,
+    ) -> None:
         self._changed = threading.Condition()
         self._open = 0
-        self.use(script, first_token, rate)
+        self.use(script, first_token, rate, responses=responses)
 
-    def use(self, script: Script, first_token: float = 0.0, rate: float | None = None) -> None:
+    def use(
+        self,
+        script: Script,
+        first_token: float = 0.0,
+        rate: float | None = None,
+        *,
+        responses: Script | None = None,
+    ) -> None:
         """Go on with another script, as if nothing had been asked yet."""
         with self._changed:
             self.requests: list[Arrival] = []
             self.max_concurrent = self._open
             self._hung_up = 0
         self._script = script
+        self._responses = responses
         self._first_token = first_token
         self._rate = rate
 
@@ -178,6 +219,7 @@ class ModelServer:
         return Starlette(
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/responses", self._respond, methods=["POST"]),
                 Route("/v1/models", self._models),
             ]
         )
@@ -186,10 +228,21 @@ class ModelServer:
         return JSONResponse({"object": "list", "data": [{"id": "scripted", "object": "model"}]})
 
     async def _complete(self, request: Request) -> Response:
-        came = time.monotonic()
         body = await request.json()
-        self.requests.append(Arrival(body, dict(request.headers), came))
-        said = self._script(body)
+        return self._answer(request, body, _Chat(body), self._script(body))
+
+    async def _respond(self, request: Request) -> Response:
+        if self._responses is None:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        body = await request.json()
+        said = self._responses({**body, "messages": body["input"]})
+        return self._answer(request, body, _Responses(body), said)
+
+    def _answer(
+        self, request: Request, body: dict[str, Any], wire: _Wire, said: Scripted
+    ) -> Response:
+        came = time.monotonic()
+        self.requests.append(Arrival(body, dict(request.headers), came, request.url.path))
         match said:
             case Status(code, content, headers, text) if text is None:
                 return JSONResponse(content, code, dict(headers))
@@ -199,46 +252,46 @@ class ModelServer:
                 return HTMLResponse("<!doctype html><title>Welcome</title>", code)
             case Raw(content, kind, status):
                 return Response(content, status, media_type=kind)
-        return _Tracked(self, self._events(body, said, came), media_type="text/event-stream")
+        return _Tracked(self, self._events(wire, said, came), media_type="text/event-stream")
 
-    async def _events(
-        self, body: dict[str, Any], said: Scripted, came: float
-    ) -> AsyncIterator[bytes]:
-        text = said if isinstance(said, str) else getattr(said, "text", "")
-        pieces = [text[i : i + TOKEN] for i in range(0, len(text), TOKEN)]
-        if isinstance(said, Deltas):
-            for delta in said.deltas:
-                yield _event(body, dict(delta))
-        elif isinstance(said, Cut):
+    async def _events(self, wire: _Wire, said: Scripted, came: float) -> AsyncIterator[bytes]:
+        pieces = _pieces(said if isinstance(said, str) else getattr(said, "text", ""))
+        await self._until(came, 0)
+        for event in _before(wire, said):
+            yield _data(event)
+        if isinstance(said, Cut):
             pieces = pieces[: said.chunks]
         for index, piece in enumerate(pieces):
             await self._until(came, index)
-            yield _event(body, {"content": piece})
+            yield _data(wire.delta({"content": piece}))
         if isinstance(said, Cut) and said.finish:
-            yield _event(body, {}, said.finish)
-        await self._until(came, len(pieces) - 1)
-        for event in await self._ending(body, said, len(pieces)):
-            yield event
+            yield _data(wire.ending(said.finish))
+        for last in await self._ending(wire, said, len(pieces)):
+            yield last
 
     async def _until(self, came: float, index: int) -> None:
         due = came + self._first_token + (index / self._rate if self._rate else 0.0)
         if (left := due - time.monotonic()) > 0:
             await asyncio.sleep(left)
 
-    async def _ending(self, body: dict[str, Any], said: Scripted, count: int) -> Iterator[bytes]:
+    async def _ending(self, wire: _Wire, said: Scripted, count: int) -> Iterator[bytes]:
         match said:
             case Stall():
                 await asyncio.Event().wait()
             case Cut():
                 raise _HangUp
             case ErrorInStream(_, error):
-                return iter([_data({"error": dict(error)})])
-            case Unfinished():
+                return iter([_data(wire.error(error))])
+            case Unfinished() | Events():
                 return iter([b"data: [DONE]\n\n"])
             case Finish(_, reason, refusal):
-                delta = {"refusal": refusal} if refusal else {}
-                return _closing(body, delta, reason, count)
-        return _closing(body, {}, "stop", count)
+                return wire.closing(reason, Spent(count), refusal)
+            case Thinking(thoughts, _):
+                thought = len(_pieces(thoughts))
+                return wire.closing("stop", Spent(count + thought, thought))
+            case Unmetered():
+                return wire.closing("stop", None)
+        return wire.closing("stop", Spent(count))
 
     def _count(self, opened: int, hung_up: bool = False) -> None:
         with self._changed:
@@ -289,34 +342,190 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-def _closing(
-    body: dict[str, Any], delta: dict[str, Any], reason: str, count: int
-) -> Iterator[bytes]:
-    yield _event(body, delta, reason)
-    if (body.get("stream_options") or {}).get("include_usage"):
-        sent = sum(len(message["content"]) for message in body["messages"])
-        usage = {"prompt_tokens": -(-sent // TOKEN), "completion_tokens": count}
-        usage["total_tokens"] = sum(usage.values())
-        yield _data(_chunk(body, [], usage))
-    yield b"data: [DONE]\n\n"
+@dataclass(frozen=True)
+class Spent:
+    """Tokens of a reply, and those of them that were thoughts."""
+
+    written: int
+    thought: int = 0
 
 
-def _event(body: dict[str, Any], delta: dict[str, Any], reason: str | None = None) -> bytes:
-    return _data(_chunk(body, [{"index": 0, "delta": delta, "finish_reason": reason}]))
+class _Wire(Protocol):
+    """How events look in one dialect."""
+
+    def opening(self) -> Iterable[dict[str, Any]]: ...
+
+    def delta(self, delta: Mapping[str, Any]) -> dict[str, Any]:
+        """A piece of the reply, given as chat completions have it."""
+        ...
+
+    def error(self, error: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def ending(self, reason: str, usage: Any = None) -> dict[str, Any]:
+        """The event without which a reply is not whole."""
+        ...
+
+    def closing(
+        self, reason: str, spent: Spent | None, refusal: str | None = None
+    ) -> Iterator[bytes]:
+        """Everything from the last piece on, as it is sent."""
+        ...
 
 
-def _chunk(
-    body: dict[str, Any], choices: list[dict[str, Any]], usage: dict[str, int] | None = None
-) -> dict[str, Any]:
-    return {
-        "id": "chatcmpl-scripted",
-        "object": "chat.completion.chunk",
-        "created": 0,
-        "model": body["model"],
-        "choices": choices,
-        "usage": usage,
-    }
+class _Chat:
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+
+    def opening(self) -> Iterable[dict[str, Any]]:
+        return ()
+
+    def delta(self, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
+        return self._chunk([{"index": 0, "delta": dict(delta), "finish_reason": reason}])
+
+    def error(self, error: Mapping[str, Any]) -> dict[str, Any]:
+        return {"error": dict(error)}
+
+    def ending(self, reason: str, usage: Any = None) -> dict[str, Any]:
+        return self.delta({}, reason)
+
+    def closing(
+        self, reason: str, spent: Spent | None, refusal: str | None = None
+    ) -> Iterator[bytes]:
+        yield _data(self.delta({"refusal": refusal} if refusal else {}, reason))
+        if spent and (self._body.get("stream_options") or {}).get("include_usage"):
+            yield _data(self._chunk([], self._usage(spent)))
+        yield b"data: [DONE]\n\n"
+
+    def _usage(self, spent: Spent) -> dict[str, Any]:
+        prompt = _tokens_of(self._body["messages"])
+        usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": spent.written}
+        if spent.thought:
+            usage["completion_tokens_details"] = {"reasoning_tokens": spent.thought}
+        return {**usage, "total_tokens": prompt + spent.written}
+
+    def _chunk(
+        self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return {
+            "id": "chatcmpl-scripted",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": self._body["model"],
+            "choices": choices,
+            "usage": usage,
+        }
 
 
-def _data(value: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(value).encode() + b"\n\n"
+class _Responses:
+    """The events of responses, numbered, with the item and the part that the text stands in."""
+
+    _REASONS: ClassVar = {"length": "max_output_tokens"}
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+        self._number = -1
+        self._text = ""
+
+    def opening(self) -> Iterable[dict[str, Any]]:
+        item = {**_MESSAGE, "status": "in_progress", "content": []}
+        yield self._event("response.created", response=self._response("in_progress"))
+        yield self._event("response.in_progress", response=self._response("in_progress"))
+        yield self._event("response.output_item.added", output_index=0, item=item)
+        yield self._event("response.content_part.added", **_PLACE, part=_part(""))
+
+    def delta(self, delta: Mapping[str, Any]) -> dict[str, Any]:
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if thought:
+            return self._event("response.reasoning_text.delta", **_PLACE, delta=thought)
+        piece = delta.get("content") or ""
+        self._text += piece
+        return self._event("response.output_text.delta", **_PLACE, delta=piece, logprobs=[])
+
+    def error(self, error: Mapping[str, Any]) -> dict[str, Any]:
+        return self._event("error", error=dict(error))
+
+    def ending(self, reason: str, usage: Any = None, refusal: str | None = None) -> dict[str, Any]:
+        part = {"type": "refusal", "refusal": refusal} if refusal else _part(self._text)
+        status = "completed" if reason in ("stop", "tool_calls") else "incomplete"
+        item = {**_MESSAGE, "status": status, "content": [part]}
+        if reason == "tool_calls":
+            item = {"type": "function_call", "id": "fc_1", "name": "search", "arguments": "{}"}
+        response = self._response(status, output=[item], usage=usage)
+        if status == "incomplete":
+            response["incomplete_details"] = {"reason": self._REASONS.get(reason, reason)}
+        return self._event(f"response.{status}", response=response)
+
+    def closing(
+        self, reason: str, spent: Spent | None, refusal: str | None = None
+    ) -> Iterator[bytes]:
+        if refusal:
+            yield _data(self._event("response.refusal.delta", **_PLACE, delta=refusal))
+        else:
+            yield _data(self._event("response.output_text.done", **_PLACE, text=self._text))
+        yield _data(self.ending(reason, spent and self._usage(spent), refusal))
+
+    def _usage(self, spent: Spent) -> dict[str, Any]:
+        prompt = _tokens_of(self._body["input"])
+        return {
+            "input_tokens": prompt,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": spent.written,
+            "output_tokens_details": {"reasoning_tokens": spent.thought},
+            "total_tokens": prompt + spent.written,
+        }
+
+    def _response(self, status: str, **fields: Any) -> dict[str, Any]:
+        return {
+            "id": "resp_scripted",
+            "object": "response",
+            "created_at": 0,
+            "status": status,
+            "model": self._body["model"],
+            "error": None,
+            "incomplete_details": None,
+            "output": [],
+            "usage": None,
+            **fields,
+        }
+
+    def _event(self, kind: str, **fields: Any) -> dict[str, Any]:
+        self._number += 1
+        return {"type": kind, "sequence_number": self._number, **fields}
+
+
+def _before(wire: _Wire, said: Scripted) -> Iterator[Mapping[str, Any]]:
+    """What comes before the text, thoughts among it."""
+    match said:
+        case Stall("") | Cut(_, 0):
+            return
+        case Events(events):
+            yield from events
+            return
+    yield from wire.opening()
+    match said:
+        case Deltas(deltas):
+            yield from map(wire.delta, deltas)
+        case Thinking(thoughts, _):
+            yield from (wire.delta({"reasoning_content": piece}) for piece in _pieces(thoughts))
+
+
+_MESSAGE = {"id": "msg_scripted", "type": "message", "role": "assistant"}
+_PLACE: dict[str, Any] = {"item_id": "msg_scripted", "output_index": 0, "content_index": 0}
+
+
+def _part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[i : i + TOKEN] for i in range(0, len(text), TOKEN)]
+
+
+def _tokens_of(turns: list[dict[str, Any]]) -> int:
+    return -(-sum(len(turn["content"]) for turn in turns) // TOKEN)
+
+
+def _data(value: Mapping[str, Any]) -> bytes:
+    """An event as it is sent; its kind, where it has one, is also its name."""
+    name = f"event: {value['type']}\n" if "type" in value else ""
+    return f"{name}data: {json.dumps(value)}\n\n".encode()

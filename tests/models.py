@@ -1,16 +1,23 @@
-"""Tiny models with random weights, made here: three architectures people run, and a masked one."""
+"""Tiny models with random weights, made here: three architectures people run, and rarer ones."""
 
 from __future__ import annotations
 
 import functools
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
+from scholar.agents import jury, planner, retriever, writer
 from scholar.backends.local import LocalBackend
+from scholar.backends.schema import Reply
 from scholar.settings import Settings
 
 KINDS = ("llama", "qwen", "gemma")
+STATEFUL = ("mamba", "hybrid")
+"""Models that carry a state along: one wholly, one in half of its layers."""
+TWO_PART = ("t5", "bart")
+"""Models of an encoder and a decoder."""
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -21,6 +28,14 @@ THINKING = CHATML.replace(
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
 ) + CHATML
+REPLIES: dict[str, type[Reply]] = {
+    "plan": planner._Plan,
+    "quotes": retriever._Quotes,
+    "draft": writer._Draft,
+    "quoted draft": writer._QuotedDraft,
+    "vote": jury._Vote,
+}
+"""What the agents ask for."""
 _LINES = [
     '{"steps": [{"question": "How?", "query": "graph walks"}], "ok": true}',
     "You are one of several jurors. The capital of France is Paris; what is it of Spain?",
@@ -28,6 +43,37 @@ _LINES = [
 ] * 4
 _SPECIAL = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "[MASK]", "<pad>"]
 WINDOW = 16_384
+_HALF_LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "initializer_range": 0.3,
+    "shared_expert_intermediate_size": 32,
+}
+_T5 = {
+    "d_model": 64,
+    "d_kv": 16,
+    "d_ff": 128,
+    "num_layers": 2,
+    "num_heads": 4,
+    "initializer_factor": 3.0,
+}
+_BART = {
+    "d_model": 64,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 128,
+    "decoder_ffn_dim": 128,
+    "init_std": 0.6,
+    "forced_eos_token_id": None,
+}
 
 
 @functools.cache
@@ -110,6 +156,10 @@ def make(
         "llama": ("LlamaConfig", "LlamaForCausalLM", {}),
         "qwen": ("Qwen3Config", "Qwen3ForCausalLM", {}),
         "gemma": ("Gemma2Config", "Gemma2ForCausalLM", {"sliding_window": 24}),
+        "mamba": ("MambaConfig", "MambaForCausalLM", {"state_size": 4}),
+        "hybrid": ("Qwen3NextConfig", "Qwen3NextForCausalLM", _HALF_LINEAR),
+        "t5": ("T5Config", "T5ForConditionalGeneration", _T5 | {"decoder_start_token_id": 6}),
+        "bart": ("BartConfig", "BartForConditionalGeneration", _BART),
     }
     config, network, more = kinds[kind]
     made: Any = transformers
@@ -146,7 +196,50 @@ def make_masked(folder: Path) -> Path:
     return folder
 
 
-def backend(folder: Path, **settings: Any) -> LocalBackend:
+def adapt(base: Path, folder: Path, config: Any, seed: int = 3) -> Any:
+    """An adapter of random weights for the model in `base`, saved in `folder`, and the model."""
+    import peft
+    import torch
+    import transformers
+
+    network: Any = transformers.AutoModelForCausalLM.from_pretrained(base)
+    network.config.use_cache = False
+    torch.manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+        adapted: Any = peft.get_peft_model(network, config)
+    for name, weights in adapted.named_parameters():
+        if "prompt_encoder" in name:
+            torch.nn.init.normal_(weights)
+    adapted.eval().save_pretrained(str(folder))
+    return adapted
+
+
+def mix_experts(base: Path, folder: Path) -> Any:
+    """An X-LoRA of two random experts for the model in `base`, in `folder`, and the model."""
+    import peft
+
+    for number in range(2):
+        lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        adapt(base, folder / "experts" / str(number), lora, seed=3 + number)
+    paths = {str(number): str(folder / "experts" / str(number)) for number in range(2)}
+    config = peft.XLoraConfig(
+        task_type="CAUSAL_LM", hidden_size=64, adapters=paths, layerwise_scalings=True
+    )
+    return adapt(base, folder, config)
+
+
+def save_classifier(adapted: Any, folder: Path) -> None:
+    """Save what mixes the experts, as peft does but for 0.21, where its name filter drops it."""
+    from safetensors.torch import save_file
+
+    state = adapted.state_dict().items()
+    kept = {name: weights for name, weights in state if "internal_xlora_classifier" in name}
+    save_file(kept, folder / "adapter_model.safetensors")
+
+
+def backend(folder: Path, adapter: Path | None = None, **settings: Any) -> LocalBackend:
     """The model in `folder`, on the CPU and without a network."""
     local = {"device": "cpu", **settings}
-    return LocalBackend(str(folder), Settings(offline=True, local=local))
+    name = f"{folder}+{adapter}" if adapter else str(folder)
+    return LocalBackend(name, Settings(offline=True, local=local))

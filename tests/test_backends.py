@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import doctest
 import email.utils
+import gzip
 import json
 import math
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from model_server import (
     Cut,
     Deltas,
     ErrorInStream,
+    Events,
     Finish,
     Html,
     ModelServer,
@@ -29,13 +32,16 @@ from model_server import (
     Scripted,
     Stall,
     Status,
+    Thinking,
     Unfinished,
+    Unmetered,
     refuse_param,
 )
 from pydantic import BaseModel, Field
 
 from scholar.backends import (
     Delta,
+    Learned,
     Message,
     Request,
     SchemaUnsupported,
@@ -88,13 +94,23 @@ def _no_ambient_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+both = pytest.mark.parametrize("dialect", ["chat", "responses"])
+
+
 @asynccontextmanager
 async def backend_of(
-    said: Scripted | Script, *, name: str = "tiny", silence: float = 5.0
+    said: Scripted | Script,
+    *,
+    name: str = "tiny",
+    silence: float = 5.0,
+    dialect: str = "chat",
 ) -> AsyncIterator[tuple[OpenAIBackend, ModelServer]]:
-    """An OpenAIBackend before the server, which says `said` to every request."""
-    SERVER.use(said if callable(said) else lambda _: said)
+    """An OpenAIBackend before the server, which says `said` to every request in `dialect`."""
+    script = said if callable(said) else lambda _: said
+    responses = dialect == "responses"
+    SERVER.use(script, responses=script if responses else None)
     backend = OpenAIBackend(name, Settings(api_key=KEY, silence=silence), SERVER.url)
+    backend.recall(Learned(responses=responses or None))
     try:
         yield backend, SERVER
     finally:
@@ -137,17 +153,46 @@ async def failure(
 # --- whole replies
 
 
-async def test_a_reply_comes_in_pieces_and_ends_with_the_servers_token_count() -> None:
-    async with backend_of("The capital is Paris.") as (backend, server):
+@both
+async def test_a_reply_comes_in_pieces_and_ends_with_the_servers_token_count(dialect: str) -> None:
+    async with backend_of("The capital is Paris.", dialect=dialect) as (backend, server):
         deltas = await gather(backend)
     assert text_of(deltas) == "The capital is Paris."
     assert len(deltas) > 3
     assert deltas[-1].tokens == TokenCount(input=8, output=6)
     assert all(delta.tokens is None for delta in deltas[:-1])
+    (asked,) = server.requests
+    assert asked.path == {"chat": "/v1/chat/completions", "responses": "/v1/responses"}[dialect]
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_what_is_asked_is_sent_as_chat_completions_have_it() -> None:
+    async with backend_of("Ok") as (backend, server):
+        await gather(backend)
     body = server.requests[0].body
     assert body["messages"][1] == {"role": "user", "content": "What is the capital?"}
     assert (body["temperature"], body["max_tokens"], body["stream"]) == (0.0, 8_000, True)
-    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_what_is_asked_is_sent_as_responses_have_it_and_is_not_to_be_stored() -> None:
+    request = Request(QUESTION.messages, schema=SCHEMA, schema_name="place", seed=7)
+    async with backend_of("{}", dialect="responses") as (backend, server):
+        await gather(backend, request)
+        assert not backend.capabilities.seed
+    assert server.requests[0].body == {
+        "model": "tiny",
+        "input": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "What is the capital?"},
+        ],
+        "stream": True,
+        "store": False,
+        "temperature": 0.0,
+        "max_output_tokens": 8_000,
+        "text": {
+            "format": {"type": "json_schema", "name": "place", "strict": True, "schema": SCHEMA}
+        },
+    }
 
 
 async def test_a_schema_is_sent_as_strict_response_format() -> None:
@@ -163,29 +208,52 @@ async def test_a_schema_is_sent_as_strict_response_format() -> None:
     assert sent["seed"] == 7
 
 
-def exchanges(streamed: bool) -> list[Any]:
-    turns = []
-    for file in sorted(EXCHANGES.glob("*.yaml")):
-        for turn in yaml.safe_load(file.read_text("utf-8"))["interactions"]:
-            kind = turn["response"]["headers"].get("content-type", [""])[0]
-            asked_chat = turn["request"]["uri"].endswith("/chat/completions")
-            if asked_chat and kind.startswith("text/event-stream") is streamed:
-                turns.append(pytest.param(turn, id=file.stem.split("__")[-1]))
+@cache
+def turns_of(file: Path) -> list[Any]:
+    turns: list[Any] = yaml.safe_load(file.read_text("utf-8"))["interactions"]
     return turns
+
+
+def exchanges(path: str, streamed: bool, refused: bool | None = None) -> list[Any]:
+    """The recorded exchanges at `path`; those with an error, or those without, where it is said."""
+    chosen = []
+    for file in sorted(EXCHANGES.glob("*.yaml")):
+        for turn in turns_of(file):
+            kind = turn["response"]["headers"].get("content-type", [""])[0]
+            asked = turn["request"]["uri"].partition("?")[0].endswith(path)
+            failed = turn["response"]["status"]["code"] >= 400
+            fits = asked and kind.startswith("text/event-stream") is streamed
+            if fits and refused in (None, failed):
+                chosen.append(pytest.param(turn, id=file.stem.split("__")[-1]))
+    return chosen
 
 
 need_exchanges = pytest.mark.skipif(not EXCHANGES.is_dir(), reason="no recorded exchanges here")
 
 
-@need_exchanges
-@pytest.mark.parametrize("turn", exchanges(streamed=True))
-async def test_a_recorded_stream_of_openai_is_read_as_it_was_meant(turn: Any) -> None:
+def events_of(turn: Any) -> tuple[bytes, list[Any]]:
+    """The body of a recorded stream, and the events in it."""
     body = turn["response"]["body"]["string"]
-    chunks = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
+    lines = (line for line in body.splitlines() if line.startswith("data: {"))
+    return body.encode(), [json.loads(line[6:]) for line in lines]
+
+
+def answer_of(turn: Any) -> dict[str, Any]:
+    """The recorded answer that is no stream."""
+    answer: dict[str, Any] = turn["response"].get("parsed_body") or json.loads(
+        gzip.decompress(turn["response"]["body"]["string"])
+    )
+    return answer
+
+
+@need_exchanges
+@pytest.mark.parametrize("turn", exchanges("/chat/completions", streamed=True))
+async def test_a_recorded_stream_of_openai_is_read_as_it_was_meant(turn: Any) -> None:
+    body, chunks = events_of(turn)
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     usage = next(chunk["usage"] for chunk in chunks if chunk["usage"])
     expected = "".join(choice["delta"].get("content") or "" for choice in choices)
-    async with backend_of(Raw(body.encode())) as (backend, _):
+    async with backend_of(Raw(body)) as (backend, _):
         if any(choice["finish_reason"] == "tool_calls" for choice in choices):
             with pytest.raises(ReplyInvalid, match="tool"):
                 await gather(backend)
@@ -196,12 +264,63 @@ async def test_a_recorded_stream_of_openai_is_read_as_it_was_meant(turn: Any) ->
 
 
 @need_exchanges
-@pytest.mark.parametrize("turn", exchanges(streamed=False))
-async def test_a_recorded_answer_that_is_no_stream_is_an_error_with_its_reason(turn: Any) -> None:
+@pytest.mark.parametrize("turn", exchanges("/responses", streamed=True))
+async def test_a_recorded_stream_of_responses_is_read_as_it_was_meant(turn: Any) -> None:
+    body, events = events_of(turn)
+    await check_response(Raw(body), events[-1]["response"])
+
+
+@need_exchanges
+@pytest.mark.parametrize("turn", exchanges("/responses", streamed=False, refused=False))
+async def test_a_recorded_response_is_read_the_same_where_it_all_comes_at_the_end(
+    turn: Any,
+) -> None:
+    whole = answer_of(turn)
+    event = {"type": "response.completed", "response": whole}
+    await check_response(Events((event,)), whole)
+
+
+async def check_response(said: Scripted, whole: dict[str, Any]) -> None:
+    """What comes of `said` is the text of the recorded response `whole`, and its tokens."""
+    messages = [item for item in whole["output"] if item["type"] == "message"]
+    expected = "".join(part["text"] for message in messages for part in message["content"])
+    usage = whole["usage"]
+    deltas: list[Delta] = []
+    async with backend_of(said, dialect="responses") as (backend, _):
+        if any(item["type"] == "function_call" for item in whole["output"]):
+            with pytest.raises(ReplyInvalid, match="tool"):
+                await gather(backend, into=deltas)
+        else:
+            await gather(backend, into=deltas)
+            assert expected
+    assert text_of(deltas) == expected
+    assert deltas[-1].tokens == TokenCount(
+        usage["input_tokens"],
+        usage["output_tokens"],
+        usage["output_tokens_details"]["reasoning_tokens"],
+    )
+
+
+@need_exchanges
+@pytest.mark.parametrize(
+    ("turn", "dialect"),
+    [
+        pytest.param(*turn.values, dialect, id=f"{dialect}-{turn.id}")
+        for dialect, turns in (
+            ("chat", exchanges("/chat/completions", streamed=False)),
+            ("responses", exchanges("/responses", streamed=False, refused=True)),
+            ("responses", exchanges("/responses", streamed=False, refused=False)[:1]),
+        )
+        for turn in turns
+    ],
+)
+async def test_a_recorded_answer_that_is_no_stream_is_an_error_with_its_reason(
+    turn: Any, dialect: str
+) -> None:
     status = turn["response"]["status"]["code"]
-    parsed = turn["response"]["parsed_body"]
+    parsed = answer_of(turn)
     said = Status(status, parsed) if status >= 400 else Raw(json.dumps(parsed).encode(), JSON)
-    error = await failure(said)
+    error = await failure(said, dialect=dialect)
     assert isinstance(error, ModelRejected)
     if status >= 400:
         assert parsed["error"]["message"][:40] in str(error)
@@ -222,10 +341,12 @@ JSON = "application/json"
         (("a </think> b",), "a </think> b"),
     ],
 )
+@both
 async def test_thoughts_before_a_reply_are_left_out(
-    contents: tuple[str, ...], expected: str
+    contents: tuple[str, ...], expected: str, dialect: str
 ) -> None:
-    async with backend_of(Deltas(tuple({"content": c} for c in contents))) as (backend, _):
+    said = Deltas(tuple({"content": c} for c in contents))
+    async with backend_of(said, dialect=dialect) as (backend, _):
         assert text_of(await gather(backend)) == expected
 
 
@@ -242,18 +363,49 @@ async def test_reasoning_fields_are_not_part_of_the_text() -> None:
         assert text_of(await gather(backend)) == "Yes"
 
 
-async def test_a_reply_is_whole_though_the_line_drops_after_its_end() -> None:
-    async with backend_of(Cut("Ok", 1, finish="stop")) as (backend, _):
+@both
+async def test_reasoning_is_a_sign_of_life_and_counted_but_never_shown(dialect: str) -> None:
+    said = Thinking("What may be the capital?", "Paris")
+    async with backend_of(said, dialect=dialect) as (backend, _):
+        deltas = await gather(backend)
+    assert text_of(deltas) == "Paris"
+    assert deltas[0] == Delta("")
+    assert len(deltas) >= 8
+    assert deltas[-1].tokens == TokenCount(8, 8, reasoning=6)
+
+
+@both
+async def test_a_reply_is_whole_though_the_line_drops_after_its_end(dialect: str) -> None:
+    async with backend_of(Cut("Ok", 1, finish="stop"), dialect=dialect) as (backend, _):
         deltas = await gather(backend)
     assert text_of(deltas) == "Ok"
     assert deltas[-1].tokens is None
 
 
-async def test_half_characters_in_a_prompt_do_not_stop_it() -> None:
+@both
+async def test_half_characters_in_a_prompt_do_not_stop_it(dialect: str) -> None:
     request = Request((Message("user", "broken \ud835 letter"),))
-    async with backend_of("Ok") as (backend, server):
+    async with backend_of("Ok", dialect=dialect) as (backend, server):
         await gather(backend, request)
-    assert server.requests[0].body["messages"][0]["content"] == "broken ? letter"
+    body = server.requests[0].body
+    assert (body.get("messages") or body["input"])[0]["content"] == "broken ? letter"
+
+
+@both
+async def test_tokens_that_a_server_does_not_count_are_not_told(dialect: str) -> None:
+    async with backend_of(Unmetered("Paris"), dialect=dialect) as (backend, _):
+        deltas = await gather(backend)
+    assert text_of(deltas) == "Paris"
+    assert deltas[-1].tokens is None
+
+
+@pytest.mark.parametrize("usage", [{}, {"total_tokens": 9}, 9, {"prompt_tokens": 0}])
+async def test_a_usage_without_its_figures_is_none(usage: object) -> None:
+    choice = {"index": 0, "delta": {"content": "Ok"}, "finish_reason": "stop"}
+    async with backend_of(Events(({"choices": [choice], "usage": usage},))) as (backend, _):
+        deltas = await gather(backend)
+    assert text_of(deltas) == "Ok"
+    assert deltas[-1].tokens is None
 
 
 # --- choices and stops
@@ -268,15 +420,45 @@ async def test_stops_are_sent_where_there_are_some() -> None:
     assert [request.body.get("stop") for request in server.requests] == [["END", "\n"], None]
 
 
-async def test_a_choice_is_asked_for_by_schema_and_is_all_of_the_reply() -> None:
-    async with backend_of('{"choice": "Lyon"}') as (backend, server):
+@both
+async def test_a_choice_is_asked_for_by_schema_and_is_all_of_the_reply(dialect: str) -> None:
+    async with backend_of('{"choice": "Lyon"}', dialect=dialect) as (backend, server):
         deltas = await gather(backend, CHOICES)
         assert await backend.classify(CHOICES) == {"Paris": -math.inf, "Lyon": 0.0}
         assert not backend.capabilities.logprobs
     assert text_of(deltas) == "Lyon"
     assert [delta.tokens for delta in deltas if delta.tokens] == [TokenCount(8, 5)]
-    sent = server.requests[0].body["response_format"]["json_schema"]["schema"]
-    assert sent["properties"]["choice"]["enum"] == ["Paris", "Lyon"]
+    sent = json.dumps(server.requests[0].body)
+    assert '"choice": {"type": "string", "enum": ["Paris", "Lyon"]}' in sent
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "expected"),
+    [
+        ("Paris is it. END of story", ("END",), "Paris is it. "),
+        ("Paris\nLyon", ("END", "\n"), "Paris"),
+        ("Paris EN", ("END",), "Paris EN"),
+        ("ENDless", ("END",), ""),
+        ("Paris END.", ("END",), "Paris "),
+        ("Paris", ("",), "Paris"),
+        ("<think>END</think>Paris", ("END",), "Paris"),
+    ],
+)
+async def test_responses_which_know_no_stops_are_ended_here(
+    text: str, stops: tuple[str, ...], expected: str
+) -> None:
+    request = Request(QUESTION.messages, stop=stops)
+    async with backend_of(text, dialect="responses") as (backend, server):
+        assert text_of(await gather(backend, request)) == expected
+    assert "stop" not in server.requests[0].body
+
+
+async def test_a_reply_that_was_ended_here_is_not_waited_for() -> None:
+    request = Request(QUESTION.messages, stop=("END",))
+    async with backend_of(Stall("Paris END "), dialect="responses") as (backend, server):
+        async with asyncio.timeout(4):
+            assert text_of(await gather(backend, request)) == "Paris "
+        assert await asyncio.to_thread(server.wait_for_hang_up)
 
 
 @pytest.mark.parametrize("said", ['{"choice": "Rome"}', "Lyon", "[]"])
@@ -289,8 +471,11 @@ async def test_what_was_not_to_choose_from_is_no_reply(said: str) -> None:
     assert deltas[-1].tokens is not None
 
 
-async def test_choices_end_where_schemas_are_refused() -> None:
-    async with backend_of(refuse_param("response_format")) as (backend, _):
+@pytest.mark.parametrize(
+    ("dialect", "name"), [("chat", "response_format"), ("responses", "text.format")]
+)
+async def test_choices_end_where_schemas_are_refused(dialect: str, name: str) -> None:
+    async with backend_of(refuse_param(name), dialect=dialect) as (backend, _):
         with pytest.raises(SchemaUnsupported):
             await backend.classify(CHOICES)
         assert not backend.capabilities.choices
@@ -299,15 +484,24 @@ async def test_choices_end_where_schemas_are_refused() -> None:
 # --- parameters that a server will not take
 
 
-@pytest.mark.parametrize("name", ["temperature", "seed", "stream_options"])
-async def test_a_refused_parameter_is_left_out_now_and_from_then_on(name: str) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "name"),
+    [
+        *(("chat", name) for name in ("temperature", "seed", "stream_options")),
+        *(("responses", name) for name in ("temperature", "store", "max_output_tokens")),
+    ],
+)
+async def test_a_refused_parameter_is_left_out_now_and_from_then_on(
+    dialect: str, name: str
+) -> None:
     def script(body: dict[str, Any]) -> Scripted:
         return refuse_param(name) if name in body else "Paris"
 
     request = Request(QUESTION.messages, seed=1)
-    async with backend_of(script) as (backend, server):
+    async with backend_of(script, dialect=dialect) as (backend, server):
         assert text_of(await gather(backend, request)) == "Paris"
         assert text_of(await gather(backend, request)) == "Paris"
+        assert backend.learned.refused == {name}
     assert [name in request.body for request in server.requests] == [True, False, False]
 
 
@@ -320,36 +514,77 @@ async def test_max_completion_tokens_stands_in_for_max_tokens() -> None:
     assert server.requests[1].body["max_completion_tokens"] == 8_000
 
 
-async def test_all_optional_parameters_can_be_refused_one_after_the_other() -> None:
+@both
+async def test_all_optional_parameters_can_be_refused_one_after_the_other(
+    dialect: str,
+) -> None:
     def script(body: dict[str, Any]) -> Scripted:
-        extra = sorted(body.keys() - {"model", "messages", "stream"})
+        extra = sorted(body.keys() - {"model", "messages", "input", "stream"})
         detail = [
             {"loc": ["body", name], "msg": "Extra inputs", "input": body} for name in extra[:1]
         ]
         return Status(422, {"detail": detail}) if extra else "Paris"
 
-    async with backend_of(script) as (backend, server):
+    async with backend_of(script, dialect=dialect) as (backend, server):
         assert text_of(await gather(backend)) == "Paris"
-    assert len(server.requests) == 5
+    assert len(server.requests) == {"chat": 5, "responses": 4}[dialect]
 
 
 @pytest.mark.parametrize(
-    "complaint",
+    ("dialect", "complaint"),
     [
-        refuse_param("response_format"),
-        Status(400, error_body("Invalid parameter: 'response_format' of type 'json_schema' ...")),
-        Status(422, {"detail": [{"loc": ["body", "response_format", "type"], "msg": "bad"}]}),
-        Status(501, error_body("structured output is not implemented")),
+        ("chat", refuse_param("response_format")),
+        (
+            "chat",
+            Status(400, error_body("Invalid parameter: 'response_format' of type 'json_schema' .")),
+        ),
+        ("chat", Status(422, {"detail": [{"loc": ["body", "response_format"], "msg": "bad"}]})),
+        ("chat", Status(501, error_body("structured output is not implemented"))),
+        ("responses", refuse_param("text.format")),
+        ("responses", refuse_param("text")),
+        ("responses", refuse_param("body.text.format")),
+        (
+            "responses",
+            Status(400, error_body("Invalid parameter: 'text.format' of type 'json_schema' ...")),
+        ),
+        ("responses", Status(400, error_body("Unknown parameter: 'text'."))),
+        ("responses", Status(422, {"detail": [{"loc": ["body", "text"], "msg": "Extra input"}]})),
+        ("responses", Status(422, {"detail": [{"loc": ["body", "text", "format"], "msg": "x"}]})),
+        ("responses", Status(400, error_body("structured outputs are not supported"))),
     ],
 )
-async def test_a_refused_schema_is_signalled_and_remembered(complaint: Status) -> None:
+async def test_a_refused_schema_is_signalled_and_remembered(
+    dialect: str, complaint: Status
+) -> None:
     request = Request(QUESTION.messages, schema=SCHEMA)
-    async with backend_of(complaint) as (backend, server):
+    async with backend_of(complaint, dialect=dialect) as (backend, server):
         assert backend.capabilities.json_schema
         for _ in range(2):
             with pytest.raises(SchemaUnsupported):
                 await gather(backend, request)
         assert not backend.capabilities.json_schema
+        # What one dialect does not take, the other may.
+        backend.recall(Learned(backend.learned.refused, responses=dialect == "chat"))
+        assert backend.capabilities.json_schema
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        error_body("The text is in no language I know; I will not store it."),
+        error_body("Invalid input.", param="input[1].content[0].text"),
+        {"detail": [{"loc": ["body", "input", 1, "content", 0, "text"], "msg": "too odd"}]},
+    ],
+)
+async def test_a_complaint_about_a_text_is_not_about_the_parameter_of_that_name(
+    complaint: dict[str, Any],
+) -> None:
+    request = Request(QUESTION.messages, schema=SCHEMA)
+    async with backend_of(Status(400, complaint), dialect="responses") as (backend, server):
+        with pytest.raises(ModelRejected):
+            await gather(backend, request)
+        assert not backend.learned.refused
     assert len(server.requests) == 1
 
 
@@ -377,6 +612,221 @@ async def test_a_prompt_that_is_too_long_is_not_blamed_on_the_limit_of_the_reply
         with pytest.raises(ModelRejected, match="set context_window"):
             await gather(backend)
     assert len(server.requests) == 1
+
+
+# --- two dialects
+
+ELSEWHERE = Status(
+    404,
+    error_body(
+        "This model is only supported in v1/responses and not in v1/chat/completions.",
+        type="invalid_request_error",
+        param="model",
+    ),
+)
+
+
+async def test_a_model_that_only_responses_serve_is_asked_there_now_and_from_then_on() -> None:
+    async with backend_of("", dialect="chat") as (backend, server):
+        server.use(lambda _: ELSEWHERE, responses=lambda _: "Paris")
+        assert text_of(await gather(backend)) == "Paris"
+        assert backend.learned == Learned(responses=True)
+        assert text_of(await gather(backend)) == "Paris"
+    paths = [request.path for request in server.requests]
+    assert paths == ["/v1/chat/completions", "/v1/responses", "/v1/responses"]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        Status(404, {"detail": "Not Found"}),
+        Html(404),
+        Status(405, text="Method not allowed"),
+        Status(501, error_body("not implemented")),
+        Status(400, error_body("Only /v1/chat/completions can be used with this model.")),
+    ],
+    ids=str,
+)
+async def test_responses_that_are_gone_are_done_without_now_and_from_then_on(gone: Status) -> None:
+    async with backend_of("", dialect="responses") as (backend, server):
+        server.use(lambda _: "Paris", responses=lambda _: gone)
+        assert text_of(await gather(backend)) == "Paris"
+        assert backend.learned == Learned(responses=False)
+        assert text_of(await gather(backend)) == "Paris"
+    paths = [request.path for request in server.requests]
+    assert paths == ["/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]
+
+
+@both
+async def test_a_server_that_points_from_each_dialect_to_the_other_is_asked_once_in_each(
+    dialect: str,
+) -> None:
+    async with backend_of("", dialect=dialect) as (backend, server):
+        before = backend.learned
+        back = Status(404, error_body("Use v1/chat/completions."))
+        server.use(lambda _: ELSEWHERE, responses=lambda _: back)
+        with pytest.raises(ModelRejected):
+            await gather(backend)
+        assert backend.learned == before
+    assert len(server.requests) == 2
+
+
+async def test_a_model_that_is_not_there_is_no_reason_to_change_the_dialect() -> None:
+    missing = Status(404, error_body("The model `tiny` does not exist", code="model_not_found"))
+    async with backend_of(missing, dialect="responses") as (backend, _):
+        with pytest.raises(ModelRejected, match="does not exist"):
+            await gather(backend)
+        assert backend.learned == Learned(responses=True)
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+async def test_an_error_that_names_the_other_dialect_is_no_reason_either(status: int) -> None:
+    said = Status(status, error_body("Trouble at v1/chat/completions or v1/responses"))
+    async with backend_of("") as (backend, server):
+        server.use(lambda _: said, responses=lambda _: "Paris")
+        with pytest.raises(ModelError):
+            await gather(backend)
+    assert len(server.requests) == 1
+
+
+# --- responses, event by event
+
+
+def text_delta(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "delta": text, **fields}
+
+
+def ended(status: str = "completed", *output: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    response = {"status": status, "output": list(output), **fields}
+    return {"type": f"response.{status}", "response": response}
+
+
+def spoken(*parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"type": "message", "content": list(parts), **fields}
+
+
+async def of_events(*events: dict[str, Any]) -> list[Delta]:
+    """What comes of these events of responses."""
+    async with backend_of(Events(events), dialect="responses") as (backend, _):
+        return await gather(backend)
+
+
+async def test_what_a_model_says_while_it_works_is_not_part_of_the_reply() -> None:
+    aside = {"type": "message", "phase": "commentary"}
+    final = {"type": "message", "phase": "final_answer"}
+    deltas = await of_events(
+        {"type": "response.output_item.added", "output_index": 0, "item": aside},
+        text_delta("Let me see.", output_index=0),
+        {"type": "response.output_item.added", "output_index": 1, "item": final},
+        text_delta("Paris", output_index=1),
+        ended(),
+    )
+    assert text_of(deltas) == "Paris"
+
+
+async def test_a_reply_that_comes_only_with_its_end_is_taken_from_there() -> None:
+    deltas = await of_events(
+        {"type": "response.created", "response": {}},
+        ended(
+            "completed",
+            {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}]},
+            spoken({"type": "output_text", "text": "Let me see."}, phase="commentary"),
+            spoken({"type": "output_text", "text": "Par"}, {"type": "output_text", "text": "is"}),
+            usage={"input_tokens": 3, "output_tokens": 2},
+        ),
+    )
+    assert text_of(deltas) == "Paris"
+    assert deltas[-1].tokens == TokenCount(3, 2)
+
+
+async def test_the_start_of_a_response_is_no_sign_of_its_model() -> None:
+    begun = [{"type": f"response.{kind}"} for kind in ("created", "queued", "in_progress")]
+    assert len(await of_events(*begun, text_delta("Paris"), ended())) == 3
+
+
+ODD = [
+    [{"type": "response.brand_new", "delta": "no"}, {"type": 7}, {"delta": "no"}],
+    [{"type": "response.output_text.delta"}, text_delta("", output_index=[])],
+    [{"type": "response.output_text.delta", "delta": None}],
+    [{"type": "response.output_item.added", "item": None}],
+]
+
+
+@pytest.mark.parametrize("events", ODD)
+async def test_events_that_are_odd_or_unknown_are_passed_over(events: list[Any]) -> None:
+    assert text_of(await of_events(*events, text_delta("Paris"), ended())) == "Paris"
+
+
+FAILED = {"code": "server_error", "message": f"The model broke. {KEY}"}
+ENDINGS: list[tuple[list[dict[str, Any]], type[ModelError], str]] = [
+    ([ended("failed", error=FAILED)], ModelUnavailable, "The model broke. (key)"),
+    ([ended("failed", error=None)], ModelUnavailable, "could not answer (an error)"),
+    (
+        [
+            ended("failed", error=None),
+            {"type": "error", "error": {"code": "rate_limit_exceeded", "message": "Slow down"}},
+        ],
+        ModelUnavailable,
+        "Slow down",
+    ),
+    ([{"type": "error", "code": "server_error", "message": "Boom"}], ModelUnavailable, "Boom"),
+    (
+        [{"type": "error", "code": "context_length_exceeded", "message": "Too long"}],
+        ModelRejected,
+        "context_window",
+    ),
+    (
+        [ended("failed", error={"code": "invalid_prompt", "message": "It was flagged."})],
+        ModelRefused,
+        "It was flagged",
+    ),
+    ([ended("failed", error={"code": "bio_policy", "message": "No."})], ModelRefused, "No"),
+    ([ended("incomplete")], ModelUnavailable, "broke off"),
+    ([ended("cancelled")], ModelUnavailable, "broke off"),
+    (
+        [
+            {
+                "type": "response.completed",
+                "response": {
+                    "status": "incomplete",
+                    "incomplete_details": {"reason": "max_output_tokens"},
+                },
+            }
+        ],
+        ReplyInvalid,
+        "cut off",
+    ),
+    ([ended("completed", {"type": "custom_tool_call"})], ReplyInvalid, "tool"),
+    (
+        [ended("completed", spoken({"type": "refusal", "refusal": "I will not."}))],
+        ModelRefused,
+        "I will not",
+    ),
+    (
+        [{"type": "response.refusal.delta", "delta": "I will not."}, ended()],
+        ModelRefused,
+        "I will not",
+    ),
+    ([{"type": "response.completed"}], ModelUnavailable, "broke off"),
+]
+
+
+@pytest.mark.parametrize(("events", "kind", "words"), ENDINGS)
+async def test_a_response_that_ends_otherwise_is_an_error_of_its_kind(
+    events: list[dict[str, Any]], kind: type[ModelError], words: str
+) -> None:
+    error = await failure(Events((text_delta("Par"), *events)), dialect="responses")
+    assert type(error) is kind
+    assert words in str(error)
+
+
+async def test_a_response_that_failed_still_reports_its_tokens() -> None:
+    deltas: list[Delta] = []
+    events = (ended("failed", error=FAILED, usage={"input_tokens": 8, "output_tokens": 1}),)
+    async with backend_of(Events(events), dialect="responses") as (backend, _):
+        with pytest.raises(ModelUnavailable):
+            await gather(backend, into=deltas)
+    assert deltas[-1].tokens == TokenCount(8, 1)
 
 
 # --- faults
@@ -432,33 +882,38 @@ FAULTS = [
 ]
 
 
+@both
 @pytest.mark.parametrize(("said", "kind", "words"), FAULTS, ids=lambda v: str(v)[:60])
 async def test_a_fault_is_an_error_of_its_kind_that_says_what_to_do(
-    said: Scripted, kind: type[ModelError], words: str
+    said: Scripted, kind: type[ModelError], words: str, dialect: str
 ) -> None:
-    error = await failure(said)
+    error = await failure(said, dialect=dialect)
     assert type(error) is kind
     assert words in str(error)
 
 
-async def test_half_an_answer_is_handed_on_but_never_ends_as_a_whole_one() -> None:
+@both
+async def test_half_an_answer_is_handed_on_but_never_ends_as_a_whole_one(dialect: str) -> None:
     deltas: list[Delta] = []
-    async with backend_of(Cut("Half of an answer, and then", 3)) as (backend, _):
+    said = Cut("Half of an answer, and then", 3)
+    async with backend_of(said, dialect=dialect) as (backend, _):
         with pytest.raises(ModelUnavailable):
             await gather(backend, into=deltas)
     assert text_of(deltas) == "Half of an a"
 
 
-async def test_a_cut_off_reply_still_reports_its_tokens() -> None:
+@both
+async def test_a_cut_off_reply_still_reports_its_tokens(dialect: str) -> None:
     deltas: list[Delta] = []
-    async with backend_of(Finish("Par", "length")) as (backend, _):
+    async with backend_of(Finish("Par", "length"), dialect=dialect) as (backend, _):
         with pytest.raises(ReplyInvalid):
             await gather(backend, into=deltas)
     assert deltas[-1].tokens == TokenCount(8, 1)
 
 
-async def test_a_server_that_falls_silent_is_given_up() -> None:
-    error = await failure(Stall("Par"), silence=0.1)
+@both
+async def test_a_server_that_falls_silent_is_given_up(dialect: str) -> None:
+    error = await failure(Stall("Par"), silence=0.1, dialect=dialect)
     assert isinstance(error, ModelUnavailable)
     assert "sent nothing for 0.1 seconds" in str(error)
 
@@ -501,16 +956,18 @@ def test_retry_after_may_be_a_date() -> None:
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
 
 
-async def test_closing_the_stream_hangs_up() -> None:
-    async with backend_of(Stall("Paris and")) as (backend, server):
+@both
+async def test_closing_the_stream_hangs_up(dialect: str) -> None:
+    async with backend_of(Stall("Paris and"), dialect=dialect) as (backend, server):
         stream = backend.stream(QUESTION)
         assert await anext(stream)
         await stream.aclose()
         assert await asyncio.to_thread(server.wait_for_hang_up)
 
 
-async def test_cancelling_the_reader_hangs_up() -> None:
-    async with backend_of(Stall("Paris and")) as (backend, server):
+@both
+async def test_cancelling_the_reader_hangs_up(dialect: str) -> None:
+    async with backend_of(Stall("Paris and"), dialect=dialect) as (backend, server):
         began = asyncio.Event()
 
         async def read() -> None:
@@ -528,12 +985,16 @@ async def test_cancelling_the_reader_hangs_up() -> None:
 # --- keys
 
 
-async def test_the_openai_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+@both
+async def test_the_openai_key_goes_to_no_other_host(
+    monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_ORG_ID", "org-SECRET123")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"Authorization: Bearer {KEY}")
-    SERVER.use(lambda _: "Ok")
+    SERVER.use(lambda _: "Ok", responses=lambda _: "Ok")
     backend = OpenAIBackend("tiny", Settings(), SERVER.url)
+    backend.recall(Learned(responses=dialect == "responses"))
     await gather(backend)
     await backend.aclose()
     assert "SECRET" not in json.dumps(SERVER.requests[0].headers)

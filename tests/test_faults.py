@@ -36,6 +36,10 @@ KINDS = dict.fromkeys(FAULTS, ModelUnavailable) | {
 }
 
 
+PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
+both = pytest.mark.parametrize("dialect", PATHS)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _served() -> Iterator[None]:
     with SERVER:
@@ -57,26 +61,32 @@ def leaks(felt: Felt, home: Path, log: str) -> list[str]:
     return [name for name, text in places.items() if KEY in text or "SECRET" in text]
 
 
+@both
 @pytest.mark.parametrize("name", FAULTS)
 async def test_a_fault_is_one_sentence_and_no_half_answer(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, dialect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        felt = await feel(SERVER, FAULTS[name], tmp_path, fall_back=False)
+        felt = await feel(SERVER, FAULTS[name], tmp_path, fall_back=False, dialect=dialect)
     assert felt.reply is None
     assert type(felt.error) is KINDS[name]
     assert "\n" not in felt.sentence
     assert felt.sentence.endswith(".")
     assert leaks(felt, tmp_path, caplog.text) == []
     # Nothing of it may come back from disk as a whole reply.
-    well = await feel(SERVER, GOOD, tmp_path, fall_back=False)
+    well = await feel(SERVER, GOOD, tmp_path, fall_back=False, dialect=dialect)
     assert well.reply == Trip(city="Paris", days=3)
     assert well.requests == 1
+    assert well.paths == {PATHS[dialect]}
 
 
+@both
 @pytest.mark.parametrize("name", FAULTS)
-async def test_every_attempt_at_a_fault_is_in_the_ledger(name: str, tmp_path: Path) -> None:
-    felt = await feel(SERVER, FAULTS[name], tmp_path, fall_back=False)
+async def test_every_attempt_at_a_fault_is_in_the_ledger(
+    name: str, dialect: str, tmp_path: Path
+) -> None:
+    felt = await feel(SERVER, FAULTS[name], tmp_path, fall_back=False, dialect=dialect)
+    assert felt.paths <= {PATHS[dialect]}
     once = name in ("content filter", "context overflow")
     assert len(felt.calls) == (1 if once else 1 + REPAIRS if name in INVALID else ATTEMPTS)
     assert felt.requests == (0 if FAULTS[name] == DEAD else len(felt.calls))
@@ -90,12 +100,13 @@ async def test_every_attempt_at_a_fault_is_in_the_ledger(name: str, tmp_path: Pa
     assert name not in half or felt.calls[0].output_tokens == half[name]
 
 
+@both
 @pytest.mark.parametrize("name", FAULTS)
 async def test_the_next_model_stands_in_and_says_so(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, dialect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        felt = await feel(SERVER, FAULTS[name], tmp_path, fall_back=True)
+        felt = await feel(SERVER, FAULTS[name], tmp_path, fall_back=True, dialect=dialect)
     assert felt.reply == Trip(city="Paris", days=3)
     assert felt.calls[-1].model == "spare"
     assert not felt.calls[-1].failed
@@ -150,6 +161,7 @@ async def test_a_run_tells_its_readers_who_stood_in(shelf: Library, settings: Se
     assert asked == ["tiny"] * 3 + ["spare"] * 6
 
 
-async def test_the_page_of_faults_is_what_the_command_prints(tmp_path: Path) -> None:
-    printed = await injected.table(SERVER, tmp_path)
+@both
+async def test_the_page_of_faults_is_what_the_command_prints(dialect: str, tmp_path: Path) -> None:
+    printed = await injected.table(SERVER, tmp_path, dialect)
     assert (ROOT / "docs" / "faults.md").read_text("utf-8") == printed

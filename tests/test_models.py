@@ -11,10 +11,23 @@ import pytest
 from conftest import OpenDesk
 from injected import closed_port, impatient
 from minds import for_server, honest
-from model_server import ModelServer, Scripted, Status, refuse_param
+from model_server import (
+    Html,
+    ModelServer,
+    Raw,
+    Script,
+    Scripted,
+    Status,
+    Unfinished,
+    Unmetered,
+    refuse_param,
+)
 from papers import QUESTION
 from typer.testing import CliRunner
 
+from scholar.backends.gateway import ATTEMPTS, REPAIRS, Gateway
+from scholar.backends.ledger import Ledger
+from scholar.backends.probe import probe
 from scholar.cli import app
 from scholar.estimate import estimate
 from scholar.settings import Settings, load_presets
@@ -100,6 +113,7 @@ def test_a_server_that_takes_a_schema_for_nothing_is_found_out(server: ModelServ
     code, out, _ = run("models", "check")
     assert code == 0
     assert "takes the schema in the prompt" in out
+    assert len(server.requests) == 1 + REPAIRS + 1
     server.use(for_server(honest))
     assert run("ask", QUESTION)[0] == 0
     assert not any("response_format" in request.body for request in server.requests)
@@ -118,6 +132,157 @@ def test_a_check_finds_out_anew_what_a_server_has_learnt_since(server: ModelServ
     run("models", "check")
     server.use(for_server(honest))
     assert "holds replies to a schema" in run("models", "check")[1]
+
+
+# --- check, and the dialect that is spoken from then on
+
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+WORDS = '{"colour": "red", "days": 7}'
+
+
+def checked() -> dict[str, Any]:
+    """What `models check` finds of the one model there is."""
+    code, out, _ = run("models", "check", "--json")
+    assert code == 0
+    (found,) = json.loads(out)
+    assert isinstance(found, dict)
+    return found
+
+
+def paths_of_a_question(server: ModelServer) -> set[str]:
+    """Where a question that is asked in a later process goes."""
+    before = len(server.requests)
+    assert run("ask", QUESTION)[0] == 0
+    return {request.path for request in server.requests[before:]}
+
+
+def test_responses_are_taken_where_the_server_has_them_and_asked_once(server: ModelServer) -> None:
+    server.use(for_server(honest), responses=for_server(honest))
+    found = checked()
+    assert [request.path for request in server.requests] == [RESPONSES]
+    assert (found["dialect"], found["json_schema"], found["usage"]) == ("responses", True, True)
+    assert found["seed"] is False
+    assert " s by responses; holds replies to a schema" in run("models", "check")[1]
+    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is True
+    assert paths_of_a_question(server) == {RESPONSES}
+
+
+def test_a_server_without_responses_is_asked_by_chat(server: ModelServer) -> None:
+    assert checked()["dialect"] == "chat"
+    assert " s by chat; holds replies to a schema" in run("models", "check")[1]
+    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is False
+    assert paths_of_a_question(server) == {CHAT}
+
+
+def test_before_a_check_a_server_is_asked_by_chat(server: ModelServer) -> None:
+    server.use(for_server(honest), responses=for_server(honest))
+    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is None
+    assert paths_of_a_question(server) == {CHAT}
+
+
+def takes_no_schema(body: dict[str, Any]) -> Scripted:
+    return refuse_param("text.format") if "text" in body else WORDS
+
+
+PRETENDED: dict[str, Scripted | Script] = {
+    "a page": Html(),
+    "other JSON": Raw(b'{"object": "list", "data": []}', "application/json"),
+    "an empty stream": Raw(b"data: [DONE]\n\n"),
+    "events of chat": Raw(b'data: {"choices": [{"delta": {"content": "Red."}}]}\n\n'),
+    "prose": "Red is one, and a week has seven days.",
+    "prose that is told its form": prose,
+    "another shape": '{"answer": "red"}',
+    "no usage": Unmetered(WORDS),
+    "no schemas": takes_no_schema,
+    "half a reply": Unfinished(WORDS),
+    "no entry": Status(403, {"error": {"message": "This path is not allowed."}}),
+    "trouble": Status(500, {"error": {"message": "Panic"}}),
+}
+
+
+@pytest.mark.parametrize("said", PRETENDED.values(), ids=PRETENDED)
+def test_responses_that_are_worse_than_chat_are_not_taken(
+    server: ModelServer, said: Scripted | Script
+) -> None:
+    server.use(for_server(honest), responses=said if callable(said) else lambda _: said)
+    with impatient():
+        found = checked()
+    assert (found["dialect"], found["json_schema"], found["usage"]) == ("chat", True, True)
+    assert found["seed"] is True
+    assert server.requests[0].path == RESPONSES
+    assert paths_of_a_question(server) == {CHAT}
+
+
+def test_a_schema_that_only_worked_when_corrected_is_no_schema_of_responses(
+    server: ModelServer,
+) -> None:
+    left: list[Scripted] = ["Red.", WORDS]
+    server.use(for_server(honest), responses=lambda _: left.pop(0))
+    assert checked()["dialect"] == "chat"
+    assert left == []
+
+
+def test_responses_are_taken_where_chat_is_no_better(server: ModelServer) -> None:
+    def modest(body: dict[str, Any]) -> Scripted:
+        return refuse_param("text.format") if "text" in body else Unmetered(WORDS)
+
+    server.use(picky, responses=modest)
+    found = checked()
+    assert found["dialect"] == "responses"
+    assert found["json_schema"] is found["usage"] is False
+    row = json.loads(run("models", "list", "--json")[1])[0]
+    assert (row["json_schema"], row["refused"]) == (False, ["text"])
+    server.use(picky, responses=for_server(honest))
+    assert paths_of_a_question(server) == {RESPONSES}
+    assert not any("text" in request.body for request in server.requests)
+
+
+def test_responses_are_taken_where_chat_does_not_answer(server: ModelServer) -> None:
+    broken = Status(400, {"error": {"message": "I am out of order."}})
+    server.use(lambda _: broken, responses=lambda _: Unmetered(WORDS))
+    found = checked()
+    assert (found["dialect"], found["usage"]) == ("responses", False)
+    server.use(lambda _: broken, responses=for_server(honest))
+    assert paths_of_a_question(server) == {RESPONSES}
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_model_that_only_responses_serve_is_checked_there(
+    server: ModelServer, holds: bool
+) -> None:
+    where = "This model is only supported in v1/responses and not in v1/chat/completions."
+    elsewhere = Status(404, {"error": {"message": where, "param": "model"}})
+    server.use(lambda _: elsewhere, responses=for_server(honest) if holds else prose)
+    found = checked()
+    assert (found["dialect"], found["json_schema"]) == ("responses", holds)
+    server.use(lambda _: elsewhere, responses=for_server(honest))
+    assert paths_of_a_question(server) == {RESPONSES}
+
+
+def test_a_server_that_has_lost_its_responses_is_found_out_by_a_question(
+    server: ModelServer,
+) -> None:
+    server.use(for_server(honest), responses=for_server(honest))
+    assert checked()["dialect"] == "responses"
+    server.use(for_server(honest))
+    assert paths_of_a_question(server) == {CHAT}
+    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is False
+
+
+async def test_a_server_that_is_not_there_is_not_tried_in_the_other_dialect(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(Settings().budget, lambda _: None)
+    with closed_port() as nowhere, impatient():
+        model = f"openai:tiny@{nowhere}"
+        gateway = Gateway(Settings(home=tmp_path, model=model))
+        try:
+            found = await probe(gateway, model, model, ledger)
+            assert gateway.facts(model).responses is None
+        finally:
+            await gateway.aclose()
+    assert "start the server" in found.error
+    assert len(ledger.calls) == ATTEMPTS
 
 
 def test_a_model_that_does_not_answer_exits_with_4_and_its_sentence(

@@ -2,6 +2,8 @@
 
 A backend has one primitive, `stream`; a reply is a gathered stream. Nothing but the gateway talks
 to a backend. This module is light; the backends themselves load when they are opened.
+
+Other packages bring more of them by entry points of the group `scholar.backends`: see `Factory`.
 """
 
 from __future__ import annotations
@@ -10,15 +12,23 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 from scholar.errors import ModelError, ReplyInvalid, SettingsError
 from scholar.settings import Settings
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "scholar.backends"
+"""The entry points by which other packages bring backends."""
+_OWN = ("openai", "local")
 _EXAMPLE = "openai:gpt-5-mini, openai:qwen3:8b@http://localhost:11434/v1 or local:Qwen/Qwen3-8B"
 NAME_AT_URL = re.compile(r"(?P<name>.+)@(?P<url>https?://\S+)\Z")
 # What is meant as a URL and is none; a name may hold an @ too, as in claude-sonnet@20250514.
@@ -71,12 +81,14 @@ class Delta:
 
     One without text is a sign of life: the model thinks, and none of it is shown. The last one also
     carries the log-probability of each of the request's `choices`, where there were some; see
-    `Backend.classify`.
+    `Backend.classify`. `gpu_seconds` is how long an accelerator of this machine has worked for the
+    request so far, None where the model runs elsewhere.
     """
 
     text: str = ""
     tokens: TokenCount | None = None
     choices: Mapping[str, float] | None = None
+    gpu_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +143,51 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a backend has found out about its server by asking.
+
+    `refused` are the parameters that the server does not take. `responses` says whether it is asked
+    by OpenAI's responses instead of chat completions; None where that was never tried.
+    """
+
+    refused: frozenset[str] = frozenset()
+    responses: bool | None = None
+
+
 @runtime_checkable
 class Learner(Protocol):
-    """A backend that finds out by being refused which parameters its server does not take."""
+    """A backend that finds out by asking what its server can do."""
 
     @property
-    def refused(self) -> frozenset[str]:
-        """The names of the parameters that are left out from now on."""
+    def learned(self) -> Learned:
+        """What is known by now."""
         ...
 
-    def recall(self, refused: Iterable[str]) -> None:
-        """Leave these out too: they were refused in an earlier process."""
+    def recall(self, learned: Learned) -> None:
+        """Know this instead: it was found out earlier, perhaps in another process."""
         ...
+
+
+class Factory(Protocol):
+    """What an entry point of the group `scholar.backends` names; often the backend's class.
+
+    The entry point's name is the scheme of a model id, `SCHEME:NAME` or `SCHEME:NAME@URL`; `url`
+    is None where the id has none. Raises SettingsError where the id cannot be used, and
+    ModelRejected where the model cannot be asked for another reason.
+
+    Where `offline` is set, a model is opened only if the factory has a function
+    `is_local(name, settings, url)` that returns True: no request to it leaves this machine.
+    """
+
+    def __call__(self, name: str, settings: Settings, url: str | None, /) -> Backend:
+        """The backend for the model `name`."""
+        ...
+
+
+@runtime_checkable
+class _SaysWhere(Protocol):
+    def is_local(self, name: str, settings: Settings, url: str | None, /) -> bool: ...
 
 
 class SchemaUnsupported(ModelError):
@@ -197,20 +242,20 @@ def open_backend(model_id: str, settings: Settings) -> Backend:
     """The backend for `model_id`.
 
     `openai:NAME`, or `openai:NAME@URL` for a compatible server; `local:NAME`, `local:/folder` or
-    `local:NAME+ADAPTER` for a model that runs here. Raises SettingsError where the id cannot be
-    read, or where it leaves this machine although `offline` is set, and ModelRejected where the
-    server is known to want a key and there is none, or torch is missing.
+    `local:NAME+ADAPTER` for a model that runs here; `SCHEME:NAME` or `SCHEME:NAME@URL` for a
+    backend that another package brings. Raises SettingsError where the id cannot be read, its
+    package cannot be loaded, or it leaves this machine although `offline` is set, and
+    ModelRejected where the server is known to want a key and there is none, or torch is missing.
     """
-    name, url = split_model_id(model_id)
-    if model_id.startswith("local:"):
+    scheme, name, url = _parts(model_id)
+    if scheme == "local":
         from scholar.backends.local import LocalBackend
 
         return LocalBackend(name, settings)
+    if scheme != "openai":
+        return _open_elses(_entry_point(scheme), name, settings, url)
     if settings.offline and not (url and is_loopback(url)):
-        raise SettingsError(
-            f"offline is set, but {name} is not served on this machine; unset it, or choose a "
-            "local model such as local:Qwen/Qwen3-8B or openai:qwen3:8b@http://localhost:11434/v1."
-        )
+        raise _leaves(f"{name} is not served on this machine")
     from scholar.backends.openai import OpenAIBackend
 
     return OpenAIBackend(name, settings, url)
@@ -218,20 +263,78 @@ def open_backend(model_id: str, settings: Settings) -> Backend:
 
 def split_model_id(model_id: str) -> tuple[str, str | None]:
     """The bare name and the URL, if any, in `model_id`; SettingsError where it cannot be read."""
+    return _parts(model_id)[1:]
+
+
+def _parts(model_id: str) -> tuple[str, str, str | None]:
+    """The scheme, the bare name and the URL, if any."""
     scheme, _, rest = model_id.partition(":")
-    if scheme not in ("openai", "local") or not rest.strip():
+    if not rest.strip() or (scheme not in _OWN and scheme not in _entry_points()):
+        forms = [f"{other}:NAME" for other in sorted(_entry_points())]
+        known = ", ".join(["openai:NAME", "openai:NAME@URL", *forms])
         raise SettingsError(
-            f"'{model_id}' names no model; write openai:NAME, openai:NAME@URL or local:NAME, "
-            f"for example {_EXAMPLE}."
+            f"'{model_id}' names no model; write {known} or local:NAME, for example {_EXAMPLE}."
         )
     if scheme == "local":
-        return rest, None
+        return scheme, rest, None
     match = NAME_AT_URL.match(rest)
     if match and _has_host(match["url"]):
-        return match["name"], match["url"]
+        return scheme, match["name"], match["url"]
     if broken := match or _NO_URL.search(rest):
         raise SettingsError(f"'{broken['url']}' is no URL; write it as http://HOST:PORT/v1.")
-    return rest, None
+    return scheme, rest, None
+
+
+def _entry_points() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Those of other packages, by scheme."""
+    return _found_on(tuple(sys.path))
+
+
+@cache
+def _found_on(_: tuple[str, ...]) -> Mapping[str, tuple[EntryPoint, ...]]:
+    # Looked up only for a scheme that is not ours: it reads the metadata of all that is installed.
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=GROUP)
+    names = found.names - set(_OWN)
+    return {name: tuple(found.select(name=name)) for name in names}
+
+
+def _entry_point(scheme: str) -> EntryPoint:
+    first, *others = _entry_points()[scheme]
+    if others:
+        packages = " and ".join(sorted({_package(each) for each in (first, *others)}))
+        raise SettingsError(f"{packages} all bring '{scheme}:'; uninstall all but one.")
+    return first
+
+
+def _package(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist else entry_point.module
+
+
+def _open_elses(entry_point: EntryPoint, name: str, settings: Settings, url: str | None) -> Backend:
+    package = _package(entry_point)
+    try:
+        factory = entry_point.load()
+    except Exception as error:  # whatever another package's code raises while it is imported
+        why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+        raise SettingsError(
+            f"{package} brings '{entry_point.name}:' and cannot be loaded ({why}); "
+            f"reinstall {package}, or choose another model."
+        ) from error
+    if settings.offline:
+        if not isinstance(factory, _SaysWhere):
+            raise _leaves(f"{package} does not say that {name} stays on this machine")
+        if factory.is_local(name, settings, url) is not True:
+            raise _leaves(f"{package} says that {name} is not served on this machine")
+    return cast(Factory, factory)(name, settings, url)
+
+
+def _leaves(why: str) -> SettingsError:
+    return SettingsError(
+        f"offline is set, but {why}; unset it, or choose a "
+        "local model such as local:Qwen/Qwen3-8B or openai:qwen3:8b@http://localhost:11434/v1."
+    )
 
 
 def _has_host(url: str) -> bool:

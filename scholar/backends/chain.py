@@ -104,22 +104,22 @@ class Roster:
             return self._opened[model]
 
     def learn(self, member: Member, pace: Pace) -> None:
-        """Keep the new pace of a model, and what its server has refused by now."""
-        refused = member.facts.refused
+        """Keep the new pace of a model, and what its backend has learned by now."""
+        facts = member.facts.model_copy(update={"pace": pace})
         if isinstance(member.backend, Learner):
-            refused |= member.backend.refused
-        self.note(member, member.facts.model_copy(update={"pace": pace, "refused": refused}))
+            facts = facts.after(member.backend.learned)
+        self.note(member, facts)
 
     def note(self, member: Member, facts: Facts) -> None:
         """Keep what has been found out about a model."""
         member.facts = facts
         if isinstance(member.backend, Learner):
-            member.backend.recall(facts.refused)
+            member.backend.recall(facts.learned)
         if member.address is not None:
             self._facts.put(member.id, facts)
 
     def forget(self, model_id: str) -> None:
-        """Know nothing of what the server of a model refuses, so that it can be found out anew."""
+        """Know nothing of the server of a model but its pace, so that it can be found out anew."""
         known = self._facts.get(public_id(model_id))
         if known != Facts():
             self._facts.put(public_id(model_id), Facts(pace=known.pace))
@@ -137,7 +137,7 @@ class Roster:
         member = Member(backend, self._lane(backend.name), public_id(model_id), model_id)
         member.facts = self._facts.get(member.id)
         if isinstance(backend, Learner):
-            backend.recall(member.facts.refused)
+            backend.recall(member.facts.learned)
         return member
 
     def _lane(self, name: str) -> Lane:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from scholar.backends import Learned
+from scholar.backends.chat import CHAT
+from scholar.backends.dialect import Dialect
 from scholar.backends.pace import Pace
+from scholar.backends.responses import RESPONSES
 from scholar.backends.store import Store
 
 
 class Facts(BaseModel):
-    """A model's pace, the parameters that its server has `refused`, and the last check of it.
+    """A model's pace, what its backend has `learned`, and the last check of it.
 
     `usage` and `seed` say whether the server reports tokens and takes a seed; `checked` is when
     that was found out, in seconds since 1970. None is not known.
@@ -19,9 +23,40 @@ class Facts(BaseModel):
 
     pace: Pace = Pace()
     refused: frozenset[str] = frozenset()
+    responses: bool | None = None
     usage: bool | None = None
     seed: bool | None = None
     checked: float | None = None
+
+    @property
+    def learned(self) -> Learned:
+        """What the backend had found out about its server."""
+        return Learned(self.refused, self.responses)
+
+    @property
+    def dialect(self) -> str:
+        """How an OpenAI-compatible server is asked: "chat", or "responses"."""
+        return self._dialect.name
+
+    @property
+    def schema_parameter(self) -> str:
+        """The parameter that carries a schema, as `refused` names it."""
+        return self._dialect.schema
+
+    @property
+    def json_schema(self) -> bool | None:
+        """Whether the server holds replies to a schema, as far as that was ever tried."""
+        known = self.checked or self.refused
+        return self.schema_parameter not in self.refused if known else None
+
+    @property
+    def _dialect(self) -> Dialect:
+        return RESPONSES if self.responses else CHAT
+
+    def after(self, learned: Learned) -> Facts:
+        """These facts with what the backend has learned by now."""
+        update = {"refused": learned.refused, "responses": learned.responses}
+        return self.model_copy(update=update)
 
 
 class FactsFile:

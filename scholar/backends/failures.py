@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 
+from scholar.backends.dialect import Dialect
 from scholar.errors import ModelError, ModelRefused, ModelRejected, ModelUnavailable
 
 _SHOWN = 200
@@ -24,11 +25,16 @@ _TOO_LONG = re.compile(
     r"|exceed_context|(prompt|input|message)s? (is|are) too long"
 )
 _NO_CREDIT = re.compile(r"insufficient_(quota|balance|funds)|insufficient (balance|credit|quota)")
-_FILTERED = re.compile(r"content_(filter|policy)|responsibleaipolicy|moderation_blocked")
+_FILTERED = re.compile(
+    r"content_(filter|policy)|responsibleaipolicy|moderation_blocked"
+    r"|invalid_prompt|(bio|usage)[_ ]polic|policy_violation"
+)
 _KEY_REFUSED = re.compile(r"invalid_api_key|authentication|incorrect api key|permission_denied")
 _NOT_FOUND = re.compile(r"model_not_found|not_found_error")
 _REQUEST_AT_FAULT = re.compile(r"invalid_request|invalid_value|unsupported|bad_request")
 _SCHEMA = re.compile(r"response_format|json_?schema|structured.?output|grammar|guided")
+_WORDS = frozenset({"text", "store"})
+_NO_PATH = frozenset({404, 405, 501})
 _SHORTEST_KEY = 8
 """What is shorter is a placeholder such as "ollama", and may be a word of the message."""
 _SECRET = re.compile(r"\b(sk|pk|rk|gsk|xai|nvapi|hf)[-_][\w*.-]{4,}|\bbearer\s+\S+", re.IGNORECASE)
@@ -94,18 +100,37 @@ class Complaint:
         return f"{status}: {line if len(line) <= _SHOWN else line[:_SHOWN] + '…'}"
 
 
-def refused_parameter(complaint: Complaint, sent: Iterable[str]) -> str | None:
-    """The one of the `sent` parameters that the server will not take, if that is the complaint."""
+def refused_parameter(complaint: Complaint, sent: Iterable[str], schema: str) -> str | None:
+    """The one of the `sent` parameters that the server will not take, if that is the complaint.
+
+    `schema` is the one that carries a JSON schema.
+    """
     words = complaint.words
     if complaint.status not in (400, 422, 501) or _TOO_LONG.search(words):
         return None
     sent = list(sent)
     if param := complaint.field("param"):
-        named = re.split(r"\W+", param)
-        return next((name for name in sent if name in named), None)
-    if "response_format" in sent and _SCHEMA.search(words):
-        return "response_format"
-    return next((name for name in sent if re.search(rf"\b{name}\b", words)), None)
+        named = [part for part in re.split(r"\W+", param) if part not in ("", "body")]
+        return next((name for name in sent if name in named[:1]), None)
+    if schema in sent and _SCHEMA.search(words):
+        return schema
+    return next((name for name in sent if _names(name).search(words)), None)
+
+
+def wants_another(complaint: Complaint, asked: Dialect, other: Dialect) -> bool:
+    """Whether the server will not be asked as it was, and may well take the other dialect."""
+    if complaint.status not in (400, 422, *_NO_PATH):
+        return False
+    if other.called.search(complaint.words):
+        return True
+    return asked.name == "responses" and complaint.status in _NO_PATH
+
+
+def _names(parameter: str) -> re.Pattern[str]:
+    """What finds a parameter in a complaint; one that is a word of English only as a name."""
+    if parameter not in _WORDS:
+        return re.compile(rf"\b{parameter}\b")
+    return re.compile(rf"['\"`]{parameter}\b|\b{parameter}\.\w|\bbody {parameter}\b")
 
 
 def as_error(complaint: Complaint, where: Where) -> ModelError:

@@ -23,7 +23,15 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from scholar.backends import Backend, Message, Request, SchemaUnsupported, TokenCount
+from scholar.backends import (
+    Backend,
+    Delta,
+    Learner,
+    Message,
+    Request,
+    SchemaUnsupported,
+    TokenCount,
+)
 from scholar.backends.cache import ReplyCache, reply_key
 from scholar.backends.chain import Given, Member, Roster, public_id, shown
 from scholar.backends.facts import Facts, FactsFile
@@ -79,6 +87,7 @@ class _Heard:
     tokens: TokenCount | None = None
     first: float | None = None
     seconds: float = 0.0
+    gpu_seconds: float = 0.0
 
 
 class Gateway:
@@ -113,6 +122,10 @@ class Gateway:
     def facts(self, model_id: str) -> Facts:
         """What is known of a model that the settings name, in this process or from earlier ones."""
         return FactsFile(self._store).get(public_id(model_id))
+
+    def learns(self, model_id: str) -> bool:
+        """Whether the backend of a model that the settings name finds out what its server takes."""
+        return isinstance(self._roster.member(model_id).backend, Learner)
 
     def note(self, model_id: str, facts: Facts) -> None:
         """Keep what has been found out about a model."""
@@ -304,7 +317,7 @@ class Gateway:
                         heard.seconds = loop.time() - began
                         if heard.first is None:
                             heard.first = heard.seconds
-                        _take(asking, delta.text, delta.tokens, heard)
+                        _take(asking, delta, heard)
                         alarm.reschedule(
                             loop.time() + (waiting.gap if heard.text else waiting.first)
                         )
@@ -328,6 +341,7 @@ class Gateway:
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             seconds=round(heard.seconds, 3),
+            gpu_seconds=round(heard.gpu_seconds, 3),
             dollars=asking.ledger.price(member.name, tokens.input, tokens.output),
             estimated=heard.tokens is None,
             failed=failed,
@@ -340,10 +354,11 @@ class Gateway:
             )
 
 
-def _take(asking: _Asking, text: str, tokens: TokenCount | None, heard: _Heard) -> None:
-    heard.tokens = tokens or heard.tokens
-    if text:
-        heard.text += text
+def _take(asking: _Asking, delta: Delta, heard: _Heard) -> None:
+    heard.tokens = delta.tokens or heard.tokens
+    heard.gpu_seconds = delta.gpu_seconds or heard.gpu_seconds
+    if delta.text:
+        heard.text += delta.text
         if asking.on_text:
             asking.on_text(heard.text)
 

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat completions. Import this module only where it is used.
+"""Any server that speaks OpenAI's chat completions or responses. Import it only where it is used.
 
 What a server or model will not take is learnt from its own complaint, never from its name.
 """
@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletionChunk
-from openai.types.completion_usage import CompletionUsage
 
 from scholar.backends import (
     Capabilities,
     Delta,
+    Learned,
     Request,
     SchemaUnsupported,
-    TokenCount,
     certain,
     choice_as_schema,
     choice_in,
     classify,
     is_loopback,
 )
+from scholar.backends.chat import CHAT
+from scholar.backends.dialect import Dialect, Reply
 from scholar.backends.failures import (
     Complaint,
     Where,
@@ -36,8 +36,9 @@ from scholar.backends.failures import (
     not_a_model_server,
     refused_parameter,
     retry_after,
+    wants_another,
 )
-from scholar.backends.thoughts import Spoken
+from scholar.backends.responses import RESPONSES
 from scholar.errors import ModelRefused, ModelRejected, ModelUnavailable, ReplyInvalid
 from scholar.settings import Settings
 
@@ -45,12 +46,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_SECONDS = 10.0
 """A host that has not taken the connection by then is not there."""
 
-_LIMITS = ("max_tokens", "max_completion_tokens")
-_OPTIONAL = ("response_format", "stream_options", "temperature", "seed", *_LIMITS)
-_WHOLE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
-_CUT = frozenset({"length", "max_tokens"})
-_FILTERED = frozenset({"content_filter", "safety", "refusal", "sensitive"})
-_TOOLS = frozenset({"tool_calls", "function_call"})
+_OPTIONAL = frozenset({*CHAT.optional, *RESPONSES.optional})
 
 
 class OpenAIBackend:
@@ -66,22 +62,25 @@ class OpenAIBackend:
         self._where = _where(name, url, settings)
         self._silence = settings.silence
         self._refused: set[str] = set()
+        self._responses: bool | None = None
         self._client = _client(url, self._where.key, settings)
 
     @property
     def capabilities(self) -> Capabilities:
         """JSON schemas are assumed to work until the server has refused one."""
-        schemas = "response_format" not in self._refused
-        return Capabilities(json_schema=schemas, choices=schemas, seed="seed" not in self._refused)
+        schemas = self._dialect.schema not in self._refused
+        seed = "seed" in self._dialect.optional and "seed" not in self._refused
+        return Capabilities(json_schema=schemas, choices=schemas, seed=seed)
 
     @property
-    def refused(self) -> frozenset[str]:
-        """The optional parameters that the server has refused."""
-        return frozenset(self._refused)
+    def learned(self) -> Learned:
+        """The optional parameters that the server has refused, and the dialect that it takes."""
+        return Learned(frozenset(self._refused), self._responses)
 
-    def recall(self, refused: Iterable[str]) -> None:
-        """Leave out what was refused in an earlier process."""
-        self._refused.update(set(refused) & set(_OPTIONAL))
+    def recall(self, learned: Learned) -> None:
+        """Leave out what was refused earlier, and speak as it worked then."""
+        self._refused = set(learned.refused & _OPTIONAL)
+        self._responses = learned.responses
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -108,58 +107,73 @@ class OpenAIBackend:
         logs = certain(chosen, request.choices)
         yield Delta(chosen, choices=logs)
 
+    @property
+    def _dialect(self) -> Dialect:
+        return RESPONSES if self._responses else CHAT
+
     async def _reply(self, request: Request) -> AsyncGenerator[Delta, None]:
-        reply = _Reply()
-        with self._named_errors(reply, request.silence or self._silence):
-            stream = await self._open(request)
+        silence = request.silence or self._silence
+        with self._named_errors(Reply(), silence):
+            stream, dialect = await self._open(request)
+        reply = dialect.reply(request)
+        with self._named_errors(reply, silence):
             try:
                 await self._expect_stream(stream.response)
-                async for chunk in stream:
-                    yield Delta(reply.take(chunk))
+                async for event in stream:
+                    if (text := reply.take(event)) is not None:
+                        yield Delta(text)
+                    if reply.is_over:
+                        break
             finally:
                 await stream.close()
         yield Delta(reply.rest(), reply.tokens)
         self._check_end(reply, request)
 
-    async def _open(self, request: Request) -> openai.AsyncStream[ChatCompletionChunk]:
+    async def _open(self, request: Request) -> tuple[openai.AsyncStream[object], Dialect]:
+        """The stream of a reply, in the dialect and with the parameters that the server takes."""
+        dialect, switched = self._dialect, False
         while True:
-            parameters = self._parameters(request)
+            parameters = self._parameters(request, dialect)
             try:
-                stream = await self._client.chat.completions.create(**parameters)
-                return cast("openai.AsyncStream[ChatCompletionChunk]", stream)
+                stream = await self._post(request, dialect, parameters)
             except openai.APIStatusError as error:
-                sent = [name for name in _OPTIONAL if name in parameters]
-                refused = refused_parameter(_complaint(error), sent)
-                if refused is None:
+                complaint = _complaint(error)
+                sent = [name for name in dialect.optional if name in parameters]
+                refused = refused_parameter(complaint, sent, dialect.schema)
+                if refused is not None:
+                    self._refused.add(refused)
+                    continue
+                other = CHAT if dialect is RESPONSES else RESPONSES
+                if switched or not wants_another(complaint, dialect, other):
                     raise
-                self._refused.add(refused)
+                dialect, switched = other, True
+            else:
+                if switched:
+                    self._responses = dialect is RESPONSES
+                return stream, dialect
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
-        if request.schema is not None and not self.capabilities.json_schema:
+    async def _post(
+        self, request: Request, dialect: Dialect, parameters: dict[str, Any]
+    ) -> openai.AsyncStream[object]:
+        return await self._client.post(
+            dialect.path,
+            body={"model": self.name, "stream": True, **parameters},
+            options={"timeout": _timeout(request.silence or self._silence)},
+            cast_to=object,
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+
+    def _parameters(self, request: Request, dialect: Dialect) -> dict[str, Any]:
+        if request.schema is not None and dialect.schema in self._refused:
             raise SchemaUnsupported(
                 f"{self._where} cannot hold a reply to a schema; put the schema into the prompt."
             )
-        limit = next((name for name in _LIMITS if name not in self._refused), _LIMITS[0])
-        parameters = {
-            "stream_options": {"include_usage": True},
-            "temperature": request.temperature,
-            "seed": request.seed,
-            limit: request.max_tokens,
-            "response_format": _response_format(request),
-            "stop": list(request.stop) or None,
-        }
-        taken = {
+        return {
             name: value
-            for name, value in parameters.items()
+            for name, value in dialect.parameters(request, self._refused).items()
             if value is not None and name not in self._refused
         }
-        messages = [
-            {"role": message.role, "content": _encodable(message.content)}
-            for message in request.messages
-        ]
-        timeout = _timeout(request.silence or self._silence)
-        fixed = {"model": self.name, "messages": messages, "stream": True, "timeout": timeout}
-        return fixed | taken
 
     async def _expect_stream(self, response: httpx2.Response) -> None:
         kind = response.headers.get("content-type", "")
@@ -172,8 +186,8 @@ class OpenAIBackend:
         raise not_a_model_server(self._where)
 
     @contextmanager
-    def _named_errors(self, reply: _Reply, silence: float) -> Iterator[None]:
-        """Turn what the client raises into errors of ours, unless the reply is already whole."""
+    def _named_errors(self, reply: Reply, silence: float) -> Iterator[None]:
+        """Turn what the client raises into errors of ours, unless the reply has ended already."""
         try:
             yield
         except openai.APIStatusError as error:
@@ -199,7 +213,7 @@ class OpenAIBackend:
             "try again, or raise silence in scholar.toml."
         )
 
-    def _broken(self, reply: _Reply) -> ModelUnavailable:
+    def _broken(self, reply: Reply) -> ModelUnavailable:
         if not reply.began:
             return self._unreachable()
         return ModelUnavailable(
@@ -213,55 +227,27 @@ class OpenAIBackend:
             reached=reached,
         )
 
-    def _check_end(self, reply: _Reply, request: Request) -> None:
-        if reply.refusal or reply.finish in _FILTERED:
+    def _check_end(self, reply: Reply, request: Request) -> None:
+        if reply.complaint is not None:
+            raise as_error(Complaint(None, reply.complaint), self._where)
+        if reply.refusal or reply.finish == "filtered":
             words = " ".join(reply.refusal.split())[:200] or "its filter stepped in"
             raise ModelRefused(
                 f"{self._where} declined to answer ({self._where.hide(words).rstrip('.')}); "
                 "rephrase the question, or choose another model."
             )
-        if reply.finish in _CUT:
+        if reply.finish == "cut":
             cut = reply.tokens.output if reply.tokens else request.max_tokens
             raise ReplyInvalid(
                 f"The reply of {self._where} was cut off at {cut} tokens; ask for less, "
                 "or choose a model that writes more and set context_window to its window."
             )
-        if reply.finish in _TOOLS:
+        if reply.finish == "tools":
             raise ReplyInvalid(
                 f"{self._where} called a tool that it was not given; choose another model."
             )
-        if reply.finish not in _WHOLE:
+        if reply.finish != "whole":
             raise self._broken(reply)
-
-
-class _Reply:
-    """What has come of a reply, so far."""
-
-    def __init__(self) -> None:
-        self.began = False
-        self.finish = ""
-        self.refusal = ""
-        self.tokens: TokenCount | None = None
-        self._spoken = Spoken()
-
-    def take(self, chunk: object) -> str:
-        """Take in one chunk; returns the text that it adds."""
-        self.began = True
-        if not isinstance(chunk, ChatCompletionChunk):
-            return ""
-        if chunk.usage:
-            self.tokens = _tokens(chunk.usage)
-        text = ""
-        for choice in chunk.choices or []:
-            self.finish = choice.finish_reason or self.finish
-            if choice.delta:
-                text += choice.delta.content or ""
-                self.refusal += choice.delta.refusal or ""
-        return self._spoken.feed(text)
-
-    def rest(self) -> str:
-        """The text that was held back until it was clear that nothing follows."""
-        return self._spoken.rest()
 
 
 def _where(name: str, url: str, settings: Settings) -> Where:
@@ -309,24 +295,6 @@ def _timeout(silence: float) -> httpx2.Timeout:
 
 def _complaint(error: openai.APIStatusError) -> Complaint:
     return Complaint(error.status_code, error.body, retry_after(error.response.headers))
-
-
-def _response_format(request: Request) -> dict[str, Any] | None:
-    if request.schema is None:
-        return None
-    schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def _tokens(usage: CompletionUsage) -> TokenCount:
-    details = usage.completion_tokens_details
-    reasoning = details.reasoning_tokens if details else None
-    return TokenCount(usage.prompt_tokens or 0, usage.completion_tokens or 0, reasoning or 0)
-
-
-def _encodable(text: str) -> str:
-    """`text` without the half characters that extraction from PDFs can leave."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(text: str) -> object:

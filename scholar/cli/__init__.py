@@ -22,6 +22,11 @@ app.add_typer(papers, name="papers", no_args_is_help=True)
 app.add_typer(library, name="library", no_args_is_help=True)
 app.add_typer(_models, name="models", no_args_is_help=True)
 
+BENCH_CONCURRENT = "1,4,16"
+"""One reader, a jury and its writer, and several questions together."""
+BENCH_TOKENS = 128
+"""Two seconds of a fast model, half a minute of a slow one on a laptop."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Ids = Annotated[
     list[str], typer.Argument(metavar="ID…", help="Paper ids, or unique beginnings of them.")
@@ -172,6 +177,44 @@ def models_check(json: Json = False) -> None:
     from scholar.cli import common, models
 
     common.run(models.check_models(json))
+
+
+@_models.command("bench")
+def models_bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL…", help="Ids; without, all that play a role."),
+    ] = None,
+    concurrent: Annotated[
+        str, typer.Option(metavar="N,…", help="Requests at once, each number in its turn.")
+    ] = BENCH_CONCURRENT,
+    tokens: Annotated[
+        int, typer.Option(min=16, max=8_000, help="The longest reply to ask for.")
+    ] = BENCH_TOKENS,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a model that costs money is used.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Measure how fast each model is, alone and with many requests at once, and remember it."""
+    from scholar.cli import bench, common
+
+    common.run(bench.bench_models(models or [], concurrent, tokens, yes, json))
+
+
+@_models.command("pull")
+def models_pull(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL…", help="Ids such as local:Qwen/Qwen3-8B; without, all that are set."
+        ),
+    ] = None,
+) -> None:
+    """Fetch the weights of local models from the Hugging Face hub, or the rest of them."""
+    from scholar.cli import common, pull
+
+    common.run(pull.pull_models(models or []))
 
 
 def _version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ from scholar.backends.chain import public_id
 from scholar.backends.facts import Facts
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
-from scholar.backends.probe import SCHEMA, Found, probe
+from scholar.backends.probe import Found, probe
 from scholar.cli.common import err, notice, out, print_json
 from scholar.errors import BudgetSpent, ModelError, SettingsError
 from scholar.settings import Role, Settings
@@ -44,7 +44,7 @@ async def list_models(json: bool) -> int:
 async def check_models(json: bool) -> int:
     """Ask every model of every chain once; the exit code is that of a model that failed."""
     known = settings.load()
-    ids = list(dict.fromkeys(id for role in get_args(Role) for id in known.chain_for(role)))
+    ids = configured(known)
     if not ids:
         raise SettingsError(NONE)
     gateway = Gateway(known, on_notice=notice)
@@ -58,6 +58,11 @@ async def check_models(json: bool) -> int:
         for one in found:
             out.print(_described(one), soft_wrap=True)
     return 0 if all(one.answers for one in found) else ModelError.exit_code
+
+
+def configured(known: Settings) -> tuple[str, ...]:
+    """The ids of all models that play a role, each once."""
+    return tuple(dict.fromkeys(id for role in get_args(Role) for id in known.chain_for(role)))
 
 
 async def _found(gateway: Gateway, known: Settings, model_id: str) -> Found:
@@ -76,7 +81,8 @@ def _described(found: Found) -> Text:
         "reports tokens" if found.usage else "reports no tokens, so they are estimated",
         "takes a seed" if found.seed else "takes no seed",
     ]
-    words = f"{found.model} answers in {found.seconds:.1f} s; {', '.join(can)}"
+    how = f" by {found.dialect}" if found.dialect else ""
+    words = f"{found.model} answers in {found.seconds:.1f} s{how}; {', '.join(can)}"
     return Text.assemble(("ok ", "green"), report.plain(words))
 
 
@@ -102,7 +108,8 @@ def _known(facts: Facts) -> dict[str, Any]:
         "calls": pace.calls,
         "first_token_seconds": round(pace.first, 3) if seen else None,
         "tokens_per_second": round(pace.rate, 1) if seen else None,
-        "json_schema": SCHEMA not in facts.refused if facts.checked or facts.refused else None,
+        "json_schema": facts.json_schema,
+        "responses": facts.responses,
         "usage": facts.usage,
         "seed": facts.seed,
         "refused": sorted(facts.refused),

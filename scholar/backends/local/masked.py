@@ -9,15 +9,13 @@ from collections.abc import Sequence
 
 import torch
 
-from scholar.backends.weights import Weights
+from scholar.backends.local.weights import Weights
 from scholar.errors import ModelRejected
 
 
 @torch.inference_mode()
-def rate(
-    weights: Weights, text: str, choices: Sequence[str]
-) -> tuple[list[float], list[int], list[int]]:
-    """The score of each choice, the prompt's tokens, and how many tokens each choice has.
+def rate(weights: Weights, text: str, choices: Sequence[str]) -> tuple[list[float], int, list[int]]:
+    """The score of each choice, and how many tokens the prompt and each choice have.
 
     The prompt is `text` with the mask where it has one, else at its end. Raises ModelRejected
     where it is longer than the window.
@@ -28,7 +26,7 @@ def rate(
         sum(float(logs[len(s)][1][at, token]) for at, token in enumerate(s)) / len(s)
         for s in spelled
     ]
-    return scores, logs[min(logs)][0], [len(s) for s in spelled]
+    return scores, len(logs[min(logs)][0]), [len(s) for s in spelled]
 
 
 def _spelled(weights: Weights, choice: str) -> list[int]:
