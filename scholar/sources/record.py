@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scholar.values import Paper
+from scholar.values import Paper, Reference
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One work as a bibliographic source describes it; `files` exist on this machine."""
+    """One work as a bibliographic source describes it.
+
+    `files` exist on this machine; `addresses` are where its full text may be fetched, best first.
+    `references` are the works that it cites, where the source tells them.
+    """
 
     paper: Paper
     abstract: str = ""
     files: tuple[Path, ...] = ()
+    addresses: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
