@@ -88,7 +88,8 @@ def reference(paper: Paper) -> str:
     head = " ".join(part for part in (who, when) if part)
     where = identifier(paper)
     held = {"note": "note", "abstract": "abstract only", "record": "record only"}.get(paper.holds)
-    tail = " ".join(part for part in (where, f"({held})" if held else "") if part)
+    newer = f"[{paper.newer} is out]" if paper.newer else ""
+    tail = " ".join(part for part in (where, f"({held})" if held else "", newer) if part)
     retracted = "RETRACTED. " if paper.retracted else ""
     title = paper.title.rstrip(".")
     return plain(f"{retracted}{head}{', ' if head else ''}{title}.{' ' if tail else ''}{tail}")

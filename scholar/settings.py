@@ -80,12 +80,68 @@ class Limit(_Strict):
     concurrency: int | None = Field(None, ge=1)
 
 
+class Http(_Strict):
+    """How every service of sources is asked. Times are in seconds."""
+
+    timeout: float = Field(20.0, gt=0)
+    """How long a service may send nothing."""
+    patience: float = Field(300.0, gt=0)
+    """How long one answer may take in all; a large PDF over a slow line is given its time."""
+    retries: int = Field(2, ge=0)
+    pause: float = Field(1.0, ge=0)
+    """Before the first retry; twice as long before the next."""
+    longest_wait: float = Field(30.0, ge=0)
+    """How long a Retry-After is obeyed for; past that the user should decide."""
+    failures: int = Field(5, ge=1)
+    """After so many in a row, a host is left alone."""
+    rest: float = Field(60.0, ge=0)
+    """How long it is left alone."""
+
+
 class Arxiv(_Strict):
     """Where arXiv answers. `delay` is the seconds between requests that its terms ask for."""
 
     api: str = "https://export.arxiv.org/api/query"
     pdf: str = "https://arxiv.org/pdf"
+    html: str = "https://arxiv.org/html"
     delay: float = Field(3.0, ge=0)
+
+
+class OpenAlex(_Strict):
+    """Where OpenAlex answers; a key raises what it allows in a day. `delay` as with arXiv."""
+
+    api: str = "https://api.openalex.org"
+    delay: float = Field(0.1, ge=0)
+    key: SecretStr | None = None
+
+
+class SemanticScholar(_Strict):
+    """Where Semantic Scholar answers; without a key, all the world shares one allowance."""
+
+    api: str = "https://api.semanticscholar.org/graph/v1"
+    delay: float = Field(1.0, ge=0)
+    key: SecretStr | None = None
+
+
+class Crossref(_Strict):
+    """Where Crossref answers; its public pool allows one list a second."""
+
+    api: str = "https://api.crossref.org"
+    delay: float = Field(1.0, ge=0)
+
+
+class Unpaywall(_Strict):
+    """Where Unpaywall answers; its terms ask for `email`, so without one it is left out."""
+
+    api: str = "https://api.unpaywall.org/v2"
+    delay: float = Field(0.1, ge=0)
+
+
+class Zotero(_Strict):
+    """Where Zotero answers on this machine, and whose library; "users/0" is the user's own."""
+
+    api: str = "http://localhost:23119/api"
+    library: str = "users/0"
 
 
 class Local(_Strict):
@@ -127,6 +183,8 @@ class Settings(BaseSettings):
     preset: str = "standard"
     embedder: str = "auto"
     """`auto`, `none`, `onnx`, or the folder of a sentence-transformers model."""
+    reranker: str = ""
+    """The folder of a cross-encoder, or its name in the model cache, for searches that rerank."""
     offline: bool = False
     """No request leaves this machine."""
     cache: bool = True
@@ -143,7 +201,17 @@ class Settings(BaseSettings):
     """Limits of single models, by bare name."""
     budget: Budget = Budget()
     prices: dict[str, Price] = Field(default_factory=dict)
+    email: str = Field("", pattern=r"^([!-?A-~]+@[!-?A-~]+)?$")
+    """What is named to bibliographic services, so that they can write before they block; Unpaywall
+    asks for one.
+    """
+    http: Http = Http()
     arxiv: Arxiv = Arxiv()
+    openalex: OpenAlex = OpenAlex()
+    semanticscholar: SemanticScholar = SemanticScholar()
+    crossref: Crossref = Crossref()
+    unpaywall: Unpaywall = Unpaywall()
+    zotero: Zotero = Zotero()
     local: Local = Local()
 
     @field_validator("home")

@@ -36,7 +36,8 @@ class Paper:
 
     `id` is canonical: `arxiv:2502.14802`, `doi:10.1000/x` or `file:<sha256 prefix>`. `holds` says
     what text of it the library has: the full text, its abstract, somebody's note on it, or the
-    bibliographic record alone. `source` is the file or address it came from.
+    bibliographic record alone. `source` is the file or address it came from. `newer` names a later
+    version than the one that is stored, where one is known to exist.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Paper:
     holds: Holding = "full"
     source: str = ""
     retracted: bool = False
+    newer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,42 @@ class Passage:
     def page_at(self, offset: int) -> int | None:
         """The page on which the character at `offset` of the paper's stored text stands."""
         return max((number for start, number in self.pages if start <= offset), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A work that a paper cites, as its bibliography says it; `text` is the entry as printed.
+
+    `identifiers` has keys such as "doi" and "arxiv" (without version). What is not said is empty.
+    """
+
+    text: str
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    year: int | None = None
+    identifiers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A triple, and the ids of the passages that state it."""
+
+    subject: str
+    relation: str
+    object: str
+    passages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a paper is about, for finding ideas in it (SciPIP)."""
+
+    paper_id: str
+    problem: str
+    approach: str
+    motivations: tuple[str, ...] = ()
+    contributions: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,8 @@ async def test_ids_that_cannot_be_asked_for_fail_one_by_one(
     library: Library, settings: Settings
 ) -> None:
     results = await add(library, settings, "2401.00001", "https://arxiv.org/abs/2401.00002v1")
-    assert [result.source for result in results] == ["2401.00001", "2401.00002v1"]
+    sources = ["2401.00001", "https://arxiv.org/abs/2401.00002v1"]
+    assert [result.source for result in results] == sources
     assert statuses(results) == ["failed", "failed"]
 
 

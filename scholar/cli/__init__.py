@@ -21,6 +21,8 @@ library = typer.Typer(help="Look after the library.")
 app.add_typer(papers, name="papers", no_args_is_help=True)
 app.add_typer(library, name="library", no_args_is_help=True)
 app.add_typer(_models, name="models", no_args_is_help=True)
+_evaluation = typer.Typer(help="Measure how well it does on judged sets.")
+app.add_typer(_evaluation, name="eval", no_args_is_help=True)
 
 BENCH_CONCURRENT = "1,4,16"
 """One reader, a jury and its writer, and several questions together."""
@@ -77,32 +79,63 @@ def add(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE…",
-            help="PDF, Markdown or text files, folders, .bib files, arXiv ids or addresses.",
+            help="Files (PDF, HTML, LaTeX, JATS, TEI, Markdown, text), folders, bibliographies "
+            "(BibTeX, RIS, MEDLINE …), arXiv ids, DOIs or addresses.",
             show_default=False,
         ),
     ] = None,
     arxiv: Annotated[
         str | None, typer.Option(metavar="QUERY", help="Add what arXiv finds for this query.")
     ] = None,
-    most: Annotated[int, typer.Option("--max", min=1, help="Most papers from arXiv.")] = 20,
+    query: Annotated[
+        str | None, typer.Option("--search", metavar="QUERY", help="Add what --from finds for it.")
+    ] = None,
+    service: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="SERVICE",
+            help="arxiv, openalex, crossref, semanticscholar, or zotero on this machine.",
+        ),
+    ] = "arxiv",
+    most: Annotated[int, typer.Option("--max", min=1, help="Most papers from a search.")] = 20,
+    to: Annotated[
+        str, typer.Option("--to", metavar="NAME", help="Put them into this collection too.")
+    ] = "",
     json: Json = False,
 ) -> None:
-    """Put papers into the library. What is there already is left alone."""
+    """Put papers into the library. What is there already becomes part of it once."""
     from scholar.cli import adding, common
 
-    common.run(adding.add(sources or [], arxiv or "", most, json))
+    if arxiv and (query or service != "arxiv"):
+        raise typer.BadParameter("give --arxiv, or --search with --from")
+    common.run(adding.add(sources or [], arxiv or query or "", service, most, to, json))
 
 
 @app.command()
 def search(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Passages to show.")] = 10,
+    years: Annotated[
+        str, typer.Option("--years", metavar="FROM-TO", help="As in 2019-2021, 2019- or -2021.")
+    ] = "",
+    venue: Annotated[str, typer.Option(help="Words of the journal or conference.")] = "",
+    author: Annotated[str, typer.Option(help="Words of the names of the authors.")] = "",
+    source: Annotated[str, typer.Option(help="Words of the file or address it came from.")] = "",
+    collection: Annotated[
+        str, typer.Option("--in", metavar="NAME", help="Only papers of this collection.")
+    ] = "",
+    retracted: Annotated[
+        bool | None, typer.Option(help="Only papers that were retracted, or none of them.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="How passages are ranked.")] = "hybrid",
     json: Json = False,
 ) -> None:
     """Find the passages of the library that fit a query best."""
     from scholar.cli import common, shelf
 
-    common.run(shelf.search(query, k, json))
+    wanted = {"venue": venue, "author": author, "source": source, "collection": collection}
+    common.run(shelf.search(query, k, years, wanted, retracted, strategy, json))
 
 
 @app.command()
@@ -114,11 +147,16 @@ def doctor(json: Json = False) -> None:
 
 
 @papers.command("list")
-def papers_list(json: Json = False) -> None:
+def papers_list(
+    collection: Annotated[
+        str, typer.Option("--in", metavar="NAME", help="Only papers of this collection.")
+    ] = "",
+    json: Json = False,
+) -> None:
     """All papers, by title."""
     from scholar.cli import common, shelf
 
-    common.run(shelf.list_papers(json))
+    common.run(shelf.list_papers(collection, json))
 
 
 @papers.command("show")
@@ -130,6 +168,19 @@ def papers_show(
     from scholar.cli import common, shelf
 
     common.run(shelf.show_paper(paper, json))
+
+
+@papers.command("check")
+def papers_check(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID…]", help="Which; without, all.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Look up which papers were retracted, have newer versions, or were published since."""
+    from scholar.cli import checking, common
+
+    common.run(checking.check(ids or [], json))
 
 
 @papers.command("remove")
@@ -161,6 +212,76 @@ def library_rebuild() -> None:
     from scholar.cli import common, shelf
 
     common.run(shelf.rebuild())
+
+
+@library.command("enrich")
+def library_enrich(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND…]", help="facts, questions, cards; without, all."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="openai:NAME or openai:NAME@URL to read with.")
+    ] = None,
+    budget_dollars: Annotated[
+        float | None, typer.Option(min=0, help="Spend at most so many US dollars.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Use at most so many tokens.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Let the reader model draw facts, questions and cards from the papers, for better searches.
+
+    Nothing is done twice: what was cut short goes on where it was.
+    """
+    from scholar.cli import asking, common, enriching
+
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens}
+    flags = asking.flags(None, model, budget, False)
+    common.run(enriching.run(kinds or [], flags, json))
+
+
+@library.command("check")
+def library_check(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is wrong.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare every index with the catalogue; exits with 5 where something is wrong."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.check(repair, json))
+
+
+@library.command("stats")
+def library_stats(json: Json = False) -> None:
+    """How much the library holds."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.stats(json))
+
+
+@library.command("snapshot")
+def library_snapshot(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, as in lib.tar.")],
+) -> None:
+    """Write the whole library, as it is now, to one file."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.snapshot(file))
+
+
+@library.command("restore")
+def library_restore(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What library snapshot has written.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also in place of a library that holds papers.")
+    ] = False,
+) -> None:
+    """Put the library of a snapshot in place of the one there is."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.restore(file, force))
 
 
 @_models.command("list")
@@ -215,6 +336,30 @@ def models_pull(
     from scholar.cli import common, pull
 
     common.run(pull.pull_models(models or []))
+
+
+@_evaluation.command("retrieve")
+def eval_retrieve(
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="With corpus.jsonl, queries.jsonl and qrels/, as BEIR."),
+    ],
+    split: Annotated[str, typer.Option(help="Which of the qrels; test, or the only one.")] = "",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="bm25, dense, hybrid, graph, entity, cocitation, questions, rerank or diverse, "
+            "several joined by +, or all."
+        ),
+    ] = "hybrid",
+    json: Json = False,
+) -> None:
+    """Index a judged set in a throwaway library and measure how well its documents are found."""
+    from pathlib import Path
+
+    from scholar.cli import common, evaluating
+
+    common.run(evaluating.retrieve(Path(folder).expanduser(), split, strategy, json))
 
 
 def _version(wanted: bool) -> None:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from scholar import report, settings
+from scholar.cli.checking import after_adding
 from scholar.cli.common import err, notice, out, print_json
 from scholar.errors import SourceError, UsageError
 from scholar.library import Library
 from scholar.library.ingest import Result, Status, expand, ingest
 from scholar.settings import Settings
 
+SERVICES = ("arxiv", "openalex", "crossref", "semanticscholar", "zotero")
+"""The services that can be searched."""
 _WORDS: dict[Status, str] = {"added": "added", "present": "already there", "failed": "failed"}
 
 
-async def add(sources: list[str], query: str, most: int, json: bool) -> int:
-    """Add `sources` and what arXiv finds for `query`, and say what became of each."""
+async def add(sources: list[str], query: str, service: str, most: int, to: str, json: bool) -> int:
+    """Add `sources` and what `service` finds for `query`, and say what became of each.
+
+    All that is in the library then, new or not, becomes part of the collection `to`. What was added
+    is looked up for retractions and newer versions.
+    """
     if not sources and not query:
-        raise UsageError('Nothing to add; name files, folders or arXiv ids, or use --arxiv "…".')
+        raise UsageError('Nothing to add; name files, folders or ids, or use --search "…".')
+    if service not in SERVICES:
+        raise UsageError(f"'{service}' cannot be searched; use one of {', '.join(SERVICES)}.")
     known = settings.load()
     library = Library(known, on_notice=notice)
     try:
-        results = await add_all(library, known, sources, query=query, most=most)
+        results = await add_all(library, known, sources, query=query, service=service, most=most)
+        results = await _looked_up(library, known, results)
+        if to.strip():
+            ids = dict.fromkeys(result.paper.id for result in results if result.paper)
+            await library.collect(to.strip(), list(ids))
     finally:
         library.close()
     if json:
@@ -42,6 +55,7 @@ async def add_all(
     sources: list[str],
     *,
     query: str = "",
+    service: str = "arxiv",
     most: int = 20,
 ) -> list[Result]:
     """Add everything under a progress bar; one result per single source."""
@@ -56,13 +70,23 @@ async def add_all(
     )
     with bar:
         task = bar.add_task("looking", total=None, name="")
-        items = await expand(library, sources, known, query=query, limit=most)
+        items = await expand(library, sources, known, query=query, limit=most, service=service)
         bar.update(task, description="adding", total=len(items))
         results: list[Result] = []
         async for result in ingest(library, items, known):
             results.append(result)
             bar.update(task, advance=1, name=report.plain(result.source)[-40:])
     return results
+
+
+async def _looked_up(library: Library, known: Settings, results: list[Result]) -> list[Result]:
+    """`results` with what the services know of what was added."""
+    added = [result.paper for result in results if result.paper and result.status == "added"]
+    now = await after_adding(library, added, known)
+    return [
+        replace(result, paper=now.get(result.paper.id, result.paper)) if result.paper else result
+        for result in results
+    ]
 
 
 def exit_code(results: list[Result]) -> int:

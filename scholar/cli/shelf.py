@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
 
 import typer
 from rich.padding import Padding
@@ -14,13 +17,17 @@ from rich.text import Text
 
 from scholar import report, settings
 from scholar.cli.common import err, notice, out, print_json
-from scholar.errors import UsageError
-from scholar.library import Library
+from scholar.errors import LibraryError, UsageError
+from scholar.library import Filters, Library
+from scholar.library import restore as put_in_place
 from scholar.sources import bibtex
 from scholar.values import Hit, Paper, Passage
 
 SNIPPET = 400
 """Characters that a search shows of a passage, from its best sentence on: about five lines."""
+
+SHOWN = 5
+"""Names that a check shows of what is wrong in the same way."""
 
 
 @asynccontextmanager
@@ -32,13 +39,22 @@ async def _opened() -> AsyncIterator[Library]:
         library.close()
 
 
-async def search(query: str, k: int, json: bool) -> int:
-    """Print the passages that fit `query` best."""
+async def search(
+    query: str,
+    k: int,
+    years: str,
+    wanted: Mapping[str, str],
+    retracted: bool | None,
+    strategy: str,
+    json: bool,
+) -> int:
+    """Print the passages that fit `query` best, of the papers that are `wanted`."""
     query = report.plain(query)
     if not query.strip():
         raise UsageError("The query is empty; say what to look for.")
+    filters = Filters(years=_years(years), retracted=retracted, **wanted)
     async with _opened() as library:
-        found = [row async for row in _found(library, query, k)]
+        found = [row async for row in _found(library, query, k, filters, strategy)]
     if json:
         print_json([_found_to_json(row) for row in found])
     else:
@@ -60,8 +76,21 @@ class _Found:
     best: int
 
 
-async def _found(library: Library, query: str, k: int) -> AsyncIterator[_Found]:
-    hits = await library.search(query, k)
+def _years(text: str) -> tuple[int | None, int | None] | None:
+    """The first and last year of `2019-2021`, `2019-`, `-2021` or `2019`."""
+    if not text.strip():
+        return None
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    if not all(part == "" or part.isdecimal() for part in (first, last)) or not first + last:
+        raise UsageError(f"'{text}' are no years; write them as 2019-2021, 2019- or -2021.")
+    until = last if dash else first
+    return (int(first) if first else None, int(until) if until else None)
+
+
+async def _found(
+    library: Library, query: str, k: int, filters: Filters, strategy: str
+) -> AsyncIterator[_Found]:
+    hits = await library.search(query, k, filters=filters, strategy=strategy)
     passages = {p.id: p for p in await library.passages([hit.passage_id for hit in hits])}
     papers = {p.id: p for p in await library.papers([hit.paper_id for hit in hits])}
     for hit in hits:
@@ -74,7 +103,9 @@ async def _found(library: Library, query: str, k: int) -> AsyncIterator[_Found]:
 
 
 def _found_to_json(row: _Found) -> dict[str, object]:
-    fields = asdict(row.passage) | {"page": row.passage.page, "title": row.paper.title}
+    paper = row.paper
+    known = {"title": paper.title, "retracted": paper.retracted, "newer": paper.newer}
+    fields = asdict(row.passage) | {"page": row.passage.page} | known
     return {"passage_id": fields.pop("id"), **fields, "scores": row.hit.scores}
 
 
@@ -88,17 +119,18 @@ def _show_found(n: int, row: _Found) -> None:
     out.print(Padding(Text(snippet), (0, 0, 1, 4)))
 
 
-async def list_papers(json: bool) -> None:
-    """Print all papers."""
+async def list_papers(collection: str, json: bool) -> None:
+    """Print all papers, or those of a collection."""
     async with _opened() as library:
-        papers = await library.papers()
+        papers = await library.papers(collection=collection)
+        known = await library.collections() if collection and not papers else {}
     if json:
         print_json([report.paper_to_json(paper) for paper in papers])
         return
     if not papers:
-        err.print("The library is empty; add papers with scholar add SOURCE…")
+        err.print(_nothing_in(collection, known))
         return
-    rows = [(paper.id, str(paper.year or ""), report.plain(paper.title)) for paper in papers]
+    rows = [(paper.id, str(paper.year or ""), _marked(paper)) for paper in papers]
     if not out.is_terminal:  # one line each, for grep
         widest = max(len(id) for id, _, _ in rows)
         for id, year, title in rows:
@@ -112,10 +144,26 @@ async def list_papers(json: bool) -> None:
     out.print(table)
 
 
+def _nothing_in(collection: str, known: Iterable[str]) -> str:
+    if not collection:
+        return "The library is empty; add papers with scholar add SOURCE…"
+    there = ", ".join(sorted(known))
+    return report.plain(
+        f"No collection is called '{collection}'; "
+        + (f"there are {there}." if there else "make one with scholar add --to NAME SOURCE…")
+    )
+
+
+def _marked(paper: Paper) -> str:
+    """The title, and what a reader must know of the paper beside it."""
+    newer = f" [{paper.newer} is out]" if paper.newer else ""
+    return report.plain(f"{'RETRACTED. ' if paper.retracted else ''}{paper.title}{newer}")
+
+
 async def show_paper(id: str, json: bool) -> None:
     """Print one paper with its passages."""
     async with _opened() as library:
-        [paper] = await _resolve(library, [id])
+        [paper] = await resolve(library, [id])
         passages = await library.passages_of(paper.id)
     if json:
         rows = [asdict(passage) | {"page": passage.page} for passage in passages]
@@ -124,6 +172,9 @@ async def show_paper(id: str, json: bool) -> None:
     out.print(Text(report.reference(paper), style="bold"))
     line = f"{paper.id}  {len(passages)} passages  {paper.source}"
     out.print(Text(report.plain(line), style="dim"))
+    if paper.newer:
+        line = f"{paper.newer} is out; this is {paper.version or 'an earlier version'}."
+        out.print(Text(report.plain(line), style="yellow"))
     for passage in passages:
         place = " · ".join(
             part for part in (f"p. {passage.page}" if passage.page else "", passage.section) if part
@@ -136,7 +187,7 @@ async def show_paper(id: str, json: bool) -> None:
 async def remove_papers(ids: Sequence[str]) -> None:
     """Remove the papers named by `ids`."""
     async with _opened() as library:
-        papers = await _resolve(library, ids)
+        papers = await resolve(library, ids)
         await library.remove([paper.id for paper in papers])
     for paper in papers:
         out.print(Text(f"removed  {report.reference(paper)}"))
@@ -145,7 +196,7 @@ async def remove_papers(ids: Sequence[str]) -> None:
 async def export_papers(ids: Sequence[str]) -> None:
     """Print the papers as BibTeX."""
     async with _opened() as library:
-        papers = await _resolve(library, ids) if ids else await library.papers()
+        papers = await resolve(library, ids) if ids else await library.papers()
     typer.echo(bibtex.write(papers), nl=False)
 
 
@@ -161,15 +212,80 @@ async def rebuild() -> None:
     out.print(f"Rebuilt {stats.papers} papers, {stats.passages} passages, searched by {by}.")
 
 
-async def _resolve(library: Library, ids: Sequence[str]) -> list[Paper]:
+async def check(repair: bool, json: bool) -> int:
+    """Print what in the indexes is wrong; the exit code of a library that cannot be used if so."""
+    async with _opened() as library:
+        found = await library.check(repair=repair)
+    if json:
+        print_json({"ok": not found, "findings": [asdict(finding) for finding in found]})
+    else:
+        for (place, problem), some in groupby(found, key=lambda each: (each.place, each.problem)):
+            names = [finding.what for finding in some]
+            line = f"{place}: {len(names)} {problem}: {', '.join(names[:SHOWN])}"
+            out.print(Text(report.plain(line + (" …" if len(names) > SHOWN else ""))))
+        advice = "rebuild" if repair else "check --repair"
+        out.print(f"To mend it: scholar library {advice}." if found else "All is well.")
+    return LibraryError.exit_code if found else 0
+
+
+async def stats(json: bool) -> None:
+    """Print how much there is."""
+    async with _opened() as library:
+        found = await library.stats()
+    if json:
+        print_json({**asdict(found), "folder": str(found.folder)})
+        return
+    held = ", ".join(f"{n} {what}" for what, n in sorted(found.holdings.items()))
+    named = ", ".join(f"{name} ({n})" for name, n in found.collections.items())
+    for name, value in (
+        ("papers", f"{found.papers}{f' ({held})' if held else ''}"),
+        ("passages", found.passages),
+        ("references", found.references),
+        ("facts", found.facts),
+        ("questions", found.questions),
+        ("cards", found.cards),
+        ("collections", named or "none"),
+        ("searched by", "BM25 alone" if found.embedder == "none" else f"BM25, {found.embedder}"),
+        ("on disk", f"{found.bytes / 2**20:.1f} MiB in {found.folder}"),
+        ("revision", found.revision),
+    ):
+        out.print(report.plain(f"{name:<12} {value}"), soft_wrap=True)
+
+
+async def snapshot(file: str) -> None:
+    """Write the library to `file`."""
+    async with _opened() as library:
+        await library.snapshot(Path(file))
+        papers = (await library.stats()).papers
+    out.print(report.plain(f"Wrote {papers} papers to {file}."), soft_wrap=True)
+
+
+async def restore(file: str, force: bool) -> None:
+    """Put the library of the snapshot `file` in place."""
+    known = settings.load()
+    await asyncio.to_thread(put_in_place, known, Path(file), force=force, on_notice=notice)
+    async with _opened() as library:
+        papers = (await library.stats()).papers
+    out.print(report.plain(f"Restored {papers} papers from {file}."), soft_wrap=True)
+
+
+async def resolve(library: Library, ids: Sequence[str]) -> list[Paper]:
+    """The papers that `ids`, or unique beginnings of them, name; UsageError where none fits."""
     everything = await library.papers()
     found = []
     for id in ids:
         if not id.strip():
             raise UsageError("The id is empty; see scholar papers list.")
-        fits = [paper for paper in everything if paper.id == id] or [
-            paper for paper in everything if paper.id.startswith((id, f"file:{id}", f"arxiv:{id}"))
-        ]
+        known = await library.find(id)
+        fits = (
+            [known]
+            if known
+            else [
+                paper
+                for paper in everything
+                if paper.id.startswith((id, f"file:{id}", f"arxiv:{id}"))
+            ]
+        )
         if len(fits) != 1:
             what = "No paper has" if not fits else f"{len(fits)} papers have"
             raise UsageError(f"{what} an id that begins with '{id}'; see scholar papers list.")

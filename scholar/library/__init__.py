@@ -1,42 +1,44 @@
 """The literature store: one facade over a catalogue, Chroma and a lexical index.
 
-The catalogue is the truth and the rest is derived. A paper is written as *pending*, indexed
-everywhere, then marked *ready*; a removal goes the same way in reverse. Whatever was cut short is
-driven on when the library is opened next.
+The catalogue is the truth and the rest is derived; `store` keeps them in step. Any number of
+processes may have the same library open: writers take turns, and readers see whole papers only.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
 from scholar.errors import LibraryError
-from scholar.library.catalogue import Catalogue, Entry
-from scholar.library.dense import Dense
-from scholar.library.lexical import Lexical
-from scholar.library.ranking import Ranking, fuse
+from scholar.library.catalogue import REVISION, Entry
+from scholar.library.check import Finding, check
+from scholar.library.enrichment import Kind
+from scholar.library.filters import Filters
+from scholar.library.snapshot import restore as put_in_place
+from scholar.library.snapshot import snapshot
+from scholar.library.store import Encoded, Store
+from scholar.library.strategies import DEFAULT, Searcher
+from scholar.library.works import Outcome
 from scholar.settings import Settings
 from scholar.text import sentences
-from scholar.values import Hit, Paper, Passage
+from scholar.values import Card, Fact, Hit, Paper, Passage, Reference
 
-__all__ = ["Entry", "Extract", "Library", "Stats"]
-
-CANDIDATES = 100
-"""Passages each ranking brings before fusion: nDCG@10 on SciFact train is 0.725 with 50, 0.734
-with 100 and 0.731 with 200."""
-WEIGHTS = {"bm25": 0.5, "dense": 0.5}
-"""Of the rankings in their fusion: on the same set, 0.4 or 0.6 for dense lose 0.004 and 0.002."""
-LOCK_PATIENCE = 60.0
-"""Seconds to wait for another process that is writing."""
-REBUILD_BATCH = 64
-"""Papers indexed at a time when rebuilding, so that memory does not grow with the library."""
+__all__ = [
+    "Entry",
+    "Extract",
+    "Filters",
+    "Finding",
+    "Kind",
+    "Library",
+    "Outcome",
+    "Stats",
+    "restore",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,24 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How much a library holds, by which embedder it searches, and where it lies."""
+    """How much a library holds, by which embedder it searches, and where it lies.
+
+    `holdings` counts papers by what is held of them; `bytes` is what all takes on disk; `revision`
+    grows with every change.
+    """
 
     papers: int
     passages: int
     embedder: str
     folder: Path
+    holdings: dict[str, int] = field(default_factory=dict)
+    references: int = 0
+    facts: int = 0
+    questions: int = 0
+    cards: int = 0
+    collections: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    revision: int = 0
 
 
 class Library:
@@ -75,143 +89,201 @@ class Library:
         self, settings: Settings, *, on_notice: Callable[[str], None] = lambda _: None
     ) -> None:
         self.folder = settings.home / "library"
-        with _openable(self.folder), ExitStack() as opened:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.folder / "write.lock")
-            with self._alone_if_new():
-                self._catalogue = Catalogue(_sqlite_in(self.folder))
-                opened.callback(self._catalogue.close)
-                self._lexical = Lexical(self.folder / "lexical")
-            self._dense = Dense(self.folder / "chroma", self._catalogue, settings, on_notice)
-            opened.callback(self._dense.close)
-            self._recover()
-            self._opened = opened.pop_all()
+        with _openable(self.folder):
+            self._store = Store(self.folder, settings, on_notice)
+            self._searcher = Searcher(self._store, settings)
+
+    # Adding and removing
 
     async def add(self, entries: Sequence[Entry]) -> None:
         """Store `entries`, searchable once this returns; what stood under their ids is replaced."""
-        await asyncio.to_thread(self._add, list(entries))
+        await asyncio.to_thread(self._store.add, list(entries))
 
-    async def find(self, key: str) -> Paper | None:
-        """The paper known by `key`, its id or another of its keys, or None."""
-        return await asyncio.to_thread(self._catalogue.find, key)
+    async def unite(
+        self, entries: Sequence[Entry], encoded: Encoded | None = None
+    ) -> list[Outcome]:
+        """Store `entries`, each as part of the work that it is, where that is there already.
 
-    async def papers(self, ids: Sequence[str] | None = None) -> list[Paper]:
-        """The papers `ids` in that order, without those that are gone; or all, by title."""
-        return await asyncio.to_thread(self._catalogue.papers, ids)
+        Returns what became of each, in order. Of two texts of a work the fuller stays, of two
+        versions the later, and passages that were replaced can still be read by their ids.
+        `encoded` is what `encode` made of them before.
+        """
+        return await asyncio.to_thread(self._store.unite, list(entries), encoded)
 
-    async def passages(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages `ids` with their text, in that order, without those that are gone."""
-        return await asyncio.to_thread(self._catalogue.passages, ids)
+    async def encode(self, entries: Sequence[Entry]) -> Encoded:
+        """The vectors that uniting `entries` takes, so that they can be made while others write."""
+        return await asyncio.to_thread(self._store.encode, list(entries))
 
-    async def passages_of(self, paper_id: str) -> list[Passage]:
-        """All passages of a paper in reading order."""
-        return await asyncio.to_thread(self._catalogue.passages_of, [paper_id])
+    async def embeds(self) -> bool:
+        """Whether passages are embedded as they are added."""
+        return await asyncio.to_thread(self._store.dense.embeds)
 
     async def remove(self, paper_ids: Sequence[str]) -> None:
         """Forget papers and everything derived from them."""
-        await asyncio.to_thread(self._remove, list(paper_ids))
+        await asyncio.to_thread(self._store.remove, list(paper_ids))
 
-    async def search(self, query: str, k: int) -> list[Hit]:
-        """The `k` passages that fit `query` best, best first; scores are `fused` and its parts."""
-        return await asyncio.to_thread(self._search, query, k)
+    async def update_status(self, papers: Sequence[Paper]) -> int:
+        """Store what was found out about papers: retractions, newer versions, identifiers.
+
+        Of each, `retracted`, `newer`, `venue`, `year` and `identifiers` are taken over where they
+        say anything; how many papers that has changed.
+        """
+        return await asyncio.to_thread(self._update_status, list(papers))
+
+    async def collect(self, name: str, paper_ids: Sequence[str]) -> None:
+        """Make papers part of the collection `name`, which is made where there is none."""
+        await asyncio.to_thread(self._store.put_into, name, list(paper_ids))
+
+    # Looking up
+
+    async def find(self, key: str) -> Paper | None:
+        """The paper known by `key`, its id or another of its keys, or None."""
+        return (await self.find_all([key])).get(key)
+
+    async def find_all(self, keys: Sequence[str]) -> dict[str, Paper]:
+        """The papers known by `keys`, each under that key."""
+        return await asyncio.to_thread(self._store.catalogue.find_all, list(keys))
+
+    async def papers(
+        self, ids: Sequence[str] | None = None, *, collection: str = ""
+    ) -> list[Paper]:
+        """The papers `ids` in that order, without those that are gone; or all, by title."""
+        return await asyncio.to_thread(self._store.catalogue.papers, ids, collection=collection)
+
+    async def passages(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages `ids` with their text, in that order, without those that are gone.
+
+        One of a text that a fuller one of the same work has replaced is still there.
+        """
+        return await asyncio.to_thread(self._store.catalogue.passages, ids)
+
+    async def passages_of(self, paper_id: str) -> list[Passage]:
+        """All passages of a paper in reading order."""
+        return await asyncio.to_thread(self._store.catalogue.passages_of, [paper_id])
+
+    async def collections(self) -> dict[str, int]:
+        """How many papers each collection has, by name."""
+        return await asyncio.to_thread(self._store.catalogue.collections)
+
+    # References
+
+    async def references_of(self, paper_id: str) -> list[Reference]:
+        """The works that a paper cites, in the order of its bibliography."""
+        return await asyncio.to_thread(self._store.catalogue.references_of, paper_id)
+
+    async def cites(self, paper_id: str) -> list[Paper]:
+        """The papers of the library that a paper cites, in the order of its bibliography."""
+        return await asyncio.to_thread(self._store.catalogue.cites, paper_id)
+
+    async def cited_by(self, paper_id: str) -> list[Paper]:
+        """The papers of the library that cite a paper, by title."""
+        return await asyncio.to_thread(self._store.catalogue.cited_by, paper_id)
+
+    async def citations(self) -> list[tuple[str, str]]:
+        """Pairs of ids of papers of the library of which the first cites the second."""
+        return await asyncio.to_thread(self._store.catalogue.citations)
+
+    # What a model found out
+
+    async def put_facts(self, passage_id: str, facts: Sequence[Fact], *, model: str = "") -> bool:
+        """Store the facts that a passage states, in place of those before, for good.
+
+        False where the passage is gone meanwhile, and nothing is stored.
+        """
+        return await asyncio.to_thread(self._store.enrichment.put_facts, passage_id, facts, model)
+
+    async def put_questions(
+        self, passage_id: str, questions: Sequence[str], *, model: str = ""
+    ) -> bool:
+        """Store the questions that a passage answers. False where it is gone."""
+        put = self._store.enrichment.put_questions
+        return await asyncio.to_thread(put, passage_id, questions, model)
+
+    async def put_card(self, card: Card, *, model: str = "") -> bool:
+        """Store the card of a paper. False where that is gone."""
+        return await asyncio.to_thread(self._store.enrichment.put_card, card, model)
+
+    async def facts_of(self, passage_ids: Sequence[str]) -> list[Fact]:
+        """The facts of passages, one per different triple, with those that state it."""
+        return await asyncio.to_thread(self._store.enrichment.facts_of, passage_ids)
+
+    async def facts(self) -> list[Fact]:
+        """All facts, one per different triple, with the passages that state it."""
+        return await asyncio.to_thread(self._store.enrichment.all_facts)
+
+    async def questions_of(self, passage_ids: Sequence[str]) -> dict[str, list[str]]:
+        """The questions that passages answer, by passage."""
+        return await asyncio.to_thread(self._store.enrichment.questions_of, passage_ids)
+
+    async def cards(self, paper_ids: Sequence[str]) -> list[Card]:
+        """The cards of papers, of those that have one."""
+        return await asyncio.to_thread(self._store.enrichment.cards_of, paper_ids)
+
+    async def passages_without(self, kind: Kind, limit: int, after: str = "") -> list[Passage]:
+        """The next `limit` passages by id, after the id `after`, of which no `kind` was made."""
+        return await asyncio.to_thread(self._store.enrichment.passages_without, kind, limit, after)
+
+    async def papers_without(self, kind: Kind, limit: int, after: str = "") -> list[str]:
+        """The same for papers that have a text, by id."""
+        return await asyncio.to_thread(self._store.enrichment.papers_without, kind, limit, after)
+
+    async def lacking(self) -> dict[Kind, int]:
+        """How many passages lack facts and questions, and how many papers with text a card."""
+        return await asyncio.to_thread(self._store.enrichment.lacking)
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change of papers or of what was made of them."""
+        return int(self._store.catalogue.get_meta(REVISION) or 0)
+
+    # Searching
+
+    async def search(
+        self, query: str, k: int, *, filters: Filters | None = None, strategy: str = DEFAULT
+    ) -> list[Hit]:
+        """The `k` passages that fit `query` best, best first; scores are `fused` and its parts.
+
+        `strategy` is as in `strategies`; UsageError names what there is where it is not.
+        """
+        return await asyncio.to_thread(self._searcher.search, query, k, filters, strategy)
 
     async def extract(self, query: str, passages: Sequence[Passage], n: int) -> list[Extract]:
         """The `n` sentences of `passages` that answer `query` best, best first."""
         return await asyncio.to_thread(self._extract, query, list(passages), n)
 
+    async def warm(self) -> None:
+        """Load the embedder and the vectors now, so that the first search does not wait."""
+        await asyncio.to_thread(self._store.dense.warm)
+
+    # Looking after it
+
     async def rebuild(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> Stats:
         """Derive all indexes from the catalogue again, with the embedder the settings choose.
 
-        `on_progress` is told how many papers are done, of how many.
+        `on_progress` is told how many papers are done, of how many. Until it is done the indexes
+        there are serve on, also where it is cut short.
         """
-        await asyncio.to_thread(self._rebuild, on_progress)
+        await asyncio.to_thread(self._store.rebuild, on_progress)
         return await self.stats()
+
+    async def check(self, *, repair: bool = False) -> list[Finding]:
+        """What in the indexes is not as the catalogue says, after mending it with `repair`."""
+        return await asyncio.to_thread(check, self._store, repair=repair)
+
+    async def snapshot(self, target: Path) -> None:
+        """Write the library as it is now to one file, which `restore` makes a library of."""
+        await asyncio.to_thread(snapshot, self._store, target)
 
     async def stats(self) -> Stats:
         """How much there is."""
         return await asyncio.to_thread(self._stats)
 
-    async def warm(self) -> None:
-        """Load the embedder and the vectors now, so that the first search does not wait."""
-        await asyncio.to_thread(self._dense.warm)
-
     def close(self) -> None:
         """Let go of the files."""
-        self._opened.close()
+        self._searcher.close()
+        self._store.close()
 
-    # Everything below blocks: but for opening, it runs in a worker thread.
-
-    def _alone_if_new(self) -> AbstractContextManager[object]:
-        """Keeps others from making the same library; one that is there is opened beside them."""
-        last_made = self.folder / "lexical" / "meta.json"
-        return nullcontext() if last_made.exists() else self._lock.acquire(timeout=LOCK_PATIENCE)
-
-    def _recover(self) -> None:
-        if not self._catalogue.unfinished():
-            return
-        try:
-            with self._lock.acquire(timeout=0), self._writing():
-                unfinished = self._catalogue.unfinished()  # as it is now that nobody else writes
-                self._unindex([id for id, state in unfinished.items() if state == "removing"])
-                self._index_all([id for id, state in unfinished.items() if state == "pending"])
-        except Timeout:
-            return  # another process is writing them at this moment
-
-    def _add(self, entries: list[Entry]) -> None:
-        with self._writing():
-            self._catalogue.put(entries)
-            self._index([entry.paper.id for entry in entries])
-
-    def _remove(self, paper_ids: list[str]) -> None:
-        with self._writing():
-            self._catalogue.set_state(paper_ids, "removing")
-            self._unindex(paper_ids)
-
-    def _index_all(
-        self, paper_ids: list[str], on_progress: Callable[[int, int], None] = lambda *_: None
-    ) -> None:
-        for at in range(0, len(paper_ids), REBUILD_BATCH):
-            on_progress(at, len(paper_ids))
-            self._index(paper_ids[at : at + REBUILD_BATCH])
-        on_progress(len(paper_ids), len(paper_ids))
-
-    def _index(self, paper_ids: list[str]) -> None:
-        passages = self._catalogue.passages_of(paper_ids)
-        texts = self._indexed_texts(passages)
-        self._dense.write(paper_ids, passages, texts)
-        self._lexical.write(zip(passages, texts, strict=True), gone=paper_ids)
-        self._catalogue.set_state(paper_ids, "ready")
-
-    def _unindex(self, paper_ids: list[str]) -> None:
-        self._dense.remove(paper_ids)
-        self._lexical.write([], gone=paper_ids)
-        self._catalogue.delete(paper_ids)
-
-    def _indexed_texts(self, passages: Sequence[Passage]) -> list[str]:
-        """What is indexed of each passage: its text under the title of its paper."""
-        ids = list({passage.paper_id for passage in passages})
-        titles = self._catalogue.titles(ids)
-        return [f"{titles[passage.paper_id]}\n{passage.text}" for passage in passages]
-
-    def _search(self, query: str, k: int) -> list[Hit]:
-        if not query.strip():
-            return []
-        depth = max(k, CANDIDATES)
-        rankings: dict[str, Ranking] = {"bm25": self._lexical.search(query, depth)}
-        if (dense := self._dense.search(query, depth)) is not None:
-            rankings["dense"] = dense
-        parts = {name: dict(ranking) for name, ranking in rankings.items()}
-        best = fuse(rankings, WEIGHTS)[:k]
-        owners = {p.id: p.paper_id for p in self._catalogue.passages([id for id, _ in best])}
-        return [
-            Hit(
-                id,
-                owners[id],
-                {"fused": score} | {name: part[id] for name, part in parts.items() if id in part},
-            )
-            for id, score in best
-            if id in owners
-        ]
+    # Everything below blocks: it runs in a worker thread.
 
     def _extract(self, query: str, passages: list[Passage], n: int) -> list[Extract]:
         spans = [
@@ -233,51 +305,79 @@ class Library:
         A term counts in full where the sentence has it and by half where only the title of its
         paper has it: sentences of a paper on X rarely repeat X.
         """
-        terms = self._lexical.terms(query)
+        terms = self._store.lexical.terms(query)
         if not terms or not texts:
             return [0.0] * len(texts)
-        idf = self._lexical.idf(terms)
+        idf = self._store.lexical.idf(terms)
         total = sum(idf.values())
-        titles = self._catalogue.titles(list({passage.paper_id for passage in passages}))
-        titled = {id: set(self._lexical.terms(title)) for id, title in titles.items()}
+        titles = self._store.catalogue.titles(list({passage.paper_id for passage in passages}))
+        titled = {id: set(self._store.lexical.terms(title)) for id, title in titles.items()}
         scores = []
         for passage, text in zip(passages, texts, strict=True):
-            here = set(self._lexical.terms(text))
+            here = set(self._store.lexical.terms(text))
             near = titled.get(passage.paper_id, set())  # the paper may be gone since
             carried = sum(w * (1.0 if t in here else 0.5 * (t in near)) for t, w in idf.items())
             scores.append(carried / total)
-        vectors = self._dense.embed([query, *texts])
+        vectors = self._store.dense.embed([query, *texts])
         if vectors is None:
             return scores
         cosines = vectors[1:] @ vectors[0]
         return list((np.asarray(scores) + np.clip(cosines, 0.0, 1.0)) / 2)
 
-    def _rebuild(self, on_progress: Callable[[int, int], None]) -> None:
-        with self._writing():
-            put_in_place = self._dense.choose_anew()
-            ids = [paper.id for paper in self._catalogue.papers()]
-            self._catalogue.set_state(ids, "pending")
-            put_in_place()
-            self._lexical.clear()
-            self._index_all(ids, on_progress)
+    def _update_status(self, told: list[Paper]) -> int:
+        known = {paper.id: paper for paper in self._store.catalogue.papers([p.id for p in told])}
+        changed = [
+            better
+            for paper in told
+            if paper.id in known and (better := _updated(known[paper.id], paper)) != known[paper.id]
+        ]
+        if changed:
+            self._store.update(changed)
+        return len(changed)
 
     def _stats(self) -> Stats:
-        papers, passages = self._catalogue.counts()
-        return Stats(papers, passages, self._dense.name, self.folder)
+        catalogue = self._store.catalogue
+        papers, passages = catalogue.counts()
+        return Stats(
+            papers,
+            passages,
+            self._store.dense.name,
+            self.folder,
+            holdings=catalogue.holdings(),
+            references=catalogue.count_references(),
+            **self._store.enrichment.counts(),
+            collections=catalogue.collections(),
+            bytes=sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file()),
+            revision=self.revision,
+        )
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            with self._lock.acquire(timeout=LOCK_PATIENCE):
-                self._dense.follow()
-                try:
-                    yield
-                finally:
-                    self._dense.has_written()
-        except Timeout:
-            raise LibraryError(
-                "Another process is still writing to the library; wait for it, then try again."
-            ) from None
+
+def restore(
+    settings: Settings,
+    source: Path,
+    *,
+    force: bool = False,
+    on_notice: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Put the library of a snapshot in the place of that of `settings`, which nobody may have open.
+
+    Raises LibraryError where that holds papers and `force` is not given, or `source` is no
+    snapshot; then nothing has changed.
+    """
+    folder = settings.home / "library"
+    with _openable(folder):
+        put_in_place(folder, source, settings, force=force, notice=on_notice)
+
+
+def _updated(known: Paper, told: Paper) -> Paper:
+    return replace(
+        known,
+        retracted=told.retracted,
+        newer=told.newer or known.newer,
+        venue=told.venue or known.venue,
+        year=told.year if told.year is not None else known.year,
+        identifiers={**known.identifiers, **told.identifiers},
+    )
 
 
 @contextmanager
@@ -289,10 +389,6 @@ def _openable(folder: Path) -> Iterator[None]:
             f"The library in {folder} cannot be opened ({error}); "
             "make the folder writable or set SCHOLAR_HOME to another one."
         ) from error
-
-
-def _sqlite_in(folder: Path) -> sa.URL:
-    return sa.URL.create("sqlite", database=str(folder / "catalogue.sqlite"))
 
 
 def _is_sentence(text: str) -> bool:

@@ -3,65 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from scholar.errors import LibraryError
-from scholar.values import Paper, Passage
+from scholar.library import rows, schema
+from scholar.library.rows import HIDDEN, PAPER_COLUMNS, chunks, shown
+from scholar.library.schema import blocks, collections, former, keys, meta, papers, passages
+from scholar.library.schema import references as refs
+from scholar.values import Paper, Passage, Reference
 
-State = Literal["pending", "ready", "removing"]
-SCHEMA_VERSION = "1"
-CHUNK = 500
-"""Ids per query: SQLite takes 32,766 variables, and long statements only get slower to parse."""
-
-_schema = sa.MetaData()
-_papers = sa.Table(
-    "papers",
-    _schema,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("state", sa.String, nullable=False, index=True),
-    sa.Column("title", sa.String, nullable=False),
-    sa.Column("authors", sa.JSON, nullable=False),
-    sa.Column("year", sa.Integer),
-    sa.Column("venue", sa.String, nullable=False),
-    sa.Column("identifiers", sa.JSON, nullable=False),
-    sa.Column("version", sa.String, nullable=False),
-    sa.Column("holds", sa.String, nullable=False),
-    sa.Column("source", sa.String, nullable=False),
-    sa.Column("retracted", sa.Boolean, nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
-)
-_keys = sa.Table(
-    "keys",
-    _schema,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("paper_id", sa.ForeignKey("papers.id", ondelete="CASCADE"), nullable=False),
-)
-_passages = sa.Table(
-    "passages",
-    _schema,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column(
-        "paper_id", sa.ForeignKey("papers.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
-    sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("start", sa.Integer, nullable=False),
-    sa.Column("end", sa.Integer, nullable=False),
-    sa.Column("section", sa.String, nullable=False),
-    sa.Column("pages", sa.JSON, nullable=False),
-)
-_meta = sa.Table(
-    "meta",
-    _schema,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("value", sa.String, nullable=False),
-)
-_PAPER_COLUMNS = [column for column in _papers.c if column.name not in ("text", "state")]
+State = Literal["pending", "ready", "stale", "removing"]
+"""`stale` papers are seen while their indexes are brought up to date, the others but `ready` not.
+"""
+REVISION = "revision"
+"""What the catalogue remembers to count changes by."""
+_NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,155 +36,331 @@ class Entry:
     text: str
     passages: tuple[Passage, ...]
     keys: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
 
 
 class Catalogue:
     """Papers, passages and what else must not be lost, at an SQLAlchemy `url`.
 
-    Raises LibraryError where the database cannot be opened or was written by another version.
+    Each method that writes is one transaction. Raises LibraryError where the database cannot be
+    opened or was written by another version.
     """
 
-    def __init__(self, url: str | sa.URL) -> None:
+    def __init__(self, url: sa.URL, *, read_only: bool = False) -> None:
+        if read_only:
+            # Without this SQLite would make files beside it even to read.
+            file = f"{Path(url.database or '').absolute().as_uri()}?immutable=1"
+            url = url.set(database=file, query={"uri": "true"})
+        self.read_only = read_only
         self._engine = sa.create_engine(url, json_serializer=_to_json)
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            if not read_only:
+                sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        self._writing = self._engine.execution_options(writes=True)
         with ExitStack() as opened:
             opened.callback(self.close)
-            with self._transaction() as connection:
-                _schema.create_all(connection)
-            self._check_version()
+            if not read_only and not self._is_up_to_date():
+                with self.transaction() as connection:
+                    schema.bring_up_to_date(connection)
             opened.pop_all()
 
-    def put(self, entries: Iterable[Entry]) -> None:
-        """Write `entries` as pending, in one transaction; what stood under their ids goes."""
+    # Papers and their text
+
+    def put(
+        self,
+        entries: Iterable[Entry],
+        *,
+        united: Mapping[str, Sequence[str]] = _NONE,
+    ) -> None:
+        """Write `entries` as pending; what stood under their ids goes.
+
+        Where the text and its passages are as before, what was made of them stays. An entry whose
+        id is in `united` takes the place of the papers named there, which are to be removed, and
+        passages of texts that it replaces can still be read.
+        """
         entries = list(entries)
-        with self._transaction() as connection:
-            for ids in _chunks([entry.paper.id for entry in entries]):
-                connection.execute(_papers.delete().where(_papers.c.id.in_(ids)))
-            for entry in entries:
-                connection.execute(_papers.insert().values(_paper_row(entry)))
-                keys = {entry.paper.id, *entry.keys}
-                rows = [{"key": key, "paper_id": entry.paper.id} for key in keys]
-                connection.execute(_keys.delete().where(_keys.c.key.in_(keys)))
-                connection.execute(_keys.insert(), rows)
-                if entry.passages:
-                    connection.execute(_passages.insert(), list(map(_passage_row, entry.passages)))
+        with self.transaction(counted=True) as connection:
+            there = rows.stored_texts(connection, [entry.paper.id for entry in entries])
+            fresh = [e for e in entries if there.get(e.paper.id) != rows.cut_of(e)]
+            retexted = {e.paper.id for e in fresh} & there.keys()
+            rows.clear_texts(connection, sorted(retexted), keep=united)
+            rows.write_papers(connection, entries, there, retexted)
+            for id, gone in united.items():
+                rows.absorb(connection, id, gone)
+            rows.write_passages(connection, fresh)
+            rows.write_names(connection, entries, there)
+            rows.write_references(connection, entries)
 
     def set_state(self, ids: Sequence[str], state: State) -> None:
         """Move the papers `ids` on to `state`."""
-        with self._transaction() as connection:
-            for chunk in _chunks(ids):
-                query = _papers.update().where(_papers.c.id.in_(chunk))
+        with self.transaction(counted=True) as connection:
+            for chunk in chunks(ids):
+                query = papers.update().where(papers.c.id.in_(chunk))
                 connection.execute(query.values(state=state))
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Forget the papers `ids` with their passages and keys."""
-        with self._transaction() as connection:
-            for chunk in _chunks(ids):
-                connection.execute(_papers.delete().where(_papers.c.id.in_(chunk)))
+        """Forget the papers `ids` with all that was made of them."""
+        with self.transaction(counted=True) as connection:
+            rows.delete(connection, papers.c.id, ids)
+
+    def update(self, changed: Iterable[Paper]) -> None:
+        """Write what is said of papers, which become stale; their texts stay as they are."""
+        with self.transaction(counted=True) as connection:
+            for paper in changed:
+                row = rows.paper_row(paper) | {"state": "stale"}
+                here = (papers.c.id == paper.id) & shown
+                connection.execute(papers.update().where(here).values(row))
 
     def unfinished(self) -> dict[str, State]:
         """The papers whose writing or removal was cut short, by id."""
-        query = sa.select(_papers.c.id, _papers.c.state).where(_papers.c.state != "ready")
-        return {row["id"]: row["state"] for row in self._rows(query)}
+        query = sa.select(papers.c.id, papers.c.state).where(
+            papers.c.state.in_(("pending", "stale", "removing"))
+        )
+        return {row["id"]: row["state"] for row in self.fetch(query)}
 
     def find(self, key: str) -> Paper | None:
         """The ready paper known by `key`: its id or another of its keys."""
-        query = (
-            sa.select(*_PAPER_COLUMNS)
-            .join(_keys, _keys.c.paper_id == _papers.c.id)
-            .where(_keys.c.key == key, _papers.c.state == "ready")
-        )
-        rows = self._rows(query)
-        return _paper(rows[0]) if rows else None
+        return self.find_all([key]).get(key)
 
-    def papers(self, ids: Sequence[str] | None = None) -> list[Paper]:
-        """The ready papers `ids` in that order, or all of them by title."""
-        query = sa.select(*_PAPER_COLUMNS).where(_papers.c.state == "ready")
+    def find_all(self, wanted: Iterable[str]) -> dict[str, Paper]:
+        """The ready papers known by `wanted`, each under that key."""
+        query = (
+            sa.select(keys.c.key, *PAPER_COLUMNS)
+            .join(papers, keys.c.paper_id == papers.c.id)
+            .where(shown)
+        )
+        found = self._by_chunk(query, keys.c.key, wanted)
+        return {row["key"]: rows.paper_of(row) for row in found}
+
+    def in_blocks(self, wanted: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
+        """The ids and titles of the papers whose titles are in the blocks `wanted`, by block."""
+        query = (
+            sa.select(blocks.c.block, papers.c.id, papers.c.title)
+            .join(papers, blocks.c.paper_id == papers.c.id)
+            .where(shown)
+        )
+        found: dict[str, list[tuple[str, str]]] = {}
+        for row in self._by_chunk(query, blocks.c.block, wanted):
+            found.setdefault(row["block"], []).append((row["id"], row["title"]))
+        return found
+
+    def entry(self, paper_id: str) -> Entry | None:
+        """All that is stored of a ready paper."""
+        query = sa.select(papers).where(papers.c.id == paper_id, shown)
+        for row in self.fetch(query):
+            found = rows.paper_of(row)
+            query = sa.select(keys.c.key).where(keys.c.paper_id == paper_id)
+            known_as = tuple(row["key"] for row in self.fetch(query))
+            cut = tuple(self.passages_of([paper_id]))
+            return Entry(found, row["text"], cut, known_as, tuple(self.references_of(paper_id)))
+        return None
+
+    def papers(self, ids: Sequence[str] | None = None, *, collection: str = "") -> list[Paper]:
+        """The papers `ids` in that order, or all of them or of a collection by title."""
+        query = sa.select(*PAPER_COLUMNS).where(shown)
         if ids is None:
-            return list(map(_paper, self._rows(query.order_by(_papers.c.title, _papers.c.id))))
-        found = {
-            row["id"]: _paper(row)
-            for chunk in _chunks(ids)
-            for row in self._rows(query.where(_papers.c.id.in_(chunk)))
-        }
+            if collection:
+                query = query.join(collections).where(collections.c.name == collection)
+            return list(map(rows.paper_of, self.fetch(query.order_by(papers.c.title, papers.c.id))))
+        found = {row["id"]: rows.paper_of(row) for row in self._by_chunk(query, papers.c.id, ids)}
         return [found[id] for id in ids if id in found]
+
+    def ids(self) -> list[str]:
+        """The ids of all ready papers."""
+        query = sa.select(papers.c.id).where(shown).order_by(papers.c.id)
+        return [row["id"] for row in self.fetch(query)]
+
+    def descriptions(self, ids: Iterable[str]) -> dict[str, Paper]:
+        """Each of the papers `ids`, whatever its state."""
+        found = self._by_chunk(sa.select(*PAPER_COLUMNS), papers.c.id, ids)
+        return {row["id"]: rows.paper_of(row) for row in found}
 
     def titles(self, ids: Sequence[str]) -> dict[str, str]:
         """The title of each of the papers `ids`, whatever their state."""
-        query = sa.select(_papers.c.id, _papers.c.title)
-        return {
-            row["id"]: row["title"]
-            for chunk in _chunks(ids)
-            for row in self._rows(query.where(_papers.c.id.in_(chunk)))
-        }
+        query = sa.select(papers.c.id, papers.c.title)
+        return {row["id"]: row["title"] for row in self._by_chunk(query, papers.c.id, ids)}
 
     def passages(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages `ids` of ready papers, with their text, in that order, without others."""
-        query = _passage_query().where(_papers.c.state == "ready")
+        """The passages `ids` of ready papers, with their text, in that order, without others.
+
+        Those of a text that was replaced since are among them.
+        """
+        ready = shown
+        query = rows.passage_query().where(ready)
         found = {
-            row["id"]: _passage(row)
-            for chunk in _chunks(ids)
-            for row in self._rows(query.where(_passages.c.id.in_(chunk)))
+            row["id"]: rows.passage_of(row) for row in self._by_chunk(query, passages.c.id, ids)
         }
+        if len(found) < len(set(ids)):
+            query = sa.select(former).join(papers).where(ready)
+            lost = [id for id in ids if id not in found]
+            found |= {
+                row["id"]: rows.passage_of(row) for row in self._by_chunk(query, former.c.id, lost)
+            }
         return [found[id] for id in ids if id in found]
+
+    def owners(self, ids: Iterable[str]) -> dict[str, str]:
+        """The paper of each of the passages `ids`, without those that are not to be seen."""
+        query = sa.select(passages.c.id, passages.c.paper_id).join(papers).where(shown)
+        return {row["id"]: row["paper_id"] for row in self._by_chunk(query, passages.c.id, ids)}
 
     def passages_of(self, paper_ids: Sequence[str]) -> list[Passage]:
         """All passages of the papers `paper_ids`, in reading order."""
-        order = (_passages.c.paper_id, _passages.c.seq)
-        return [
-            _passage(row)
-            for chunk in _chunks(paper_ids)
-            for row in self._rows(
-                _passage_query().where(_passages.c.paper_id.in_(chunk)).order_by(*order)
-            )
-        ]
+        query = rows.passage_query().order_by(passages.c.paper_id, passages.c.seq)
+        return list(map(rows.passage_of, self._by_chunk(query, passages.c.paper_id, paper_ids)))
 
     def counts(self) -> tuple[int, int]:
-        """How many ready papers there are, and how many passages they have."""
-        papers = sa.select(sa.func.count()).where(_papers.c.state == "ready")
-        passages = papers.join_from(_papers, _passages)
-        with self._connection() as connection:
-            return connection.scalar(papers) or 0, connection.scalar(passages) or 0
+        """How many papers there are, and how many passages they have."""
+        query = sa.select(sa.func.count()).where(shown)
+        with self.connection() as connection:
+            return (
+                connection.scalar(query.select_from(papers)) or 0,
+                connection.scalar(query.join_from(papers, passages)) or 0,
+            )
+
+    def holdings(self) -> dict[str, int]:
+        """How many papers there are by what is held of them."""
+        query = sa.select(papers.c.holds, sa.func.count().label("n")).where(shown)
+        return {row["holds"]: row["n"] for row in self.fetch(query.group_by(papers.c.holds))}
+
+    # References
+
+    def count_references(self) -> int:
+        """How many references there are."""
+        query = sa.select(sa.func.count().label("n")).select_from(
+            refs.join(papers, refs.c.paper_id == papers.c.id)
+        )
+        return int(self.fetch(query.where(shown))[0]["n"])
+
+    def references_of(self, paper_id: str) -> list[Reference]:
+        """The works that a paper cites, in the order of its bibliography."""
+        query = sa.select(refs).where(refs.c.paper_id == paper_id)
+        return list(map(rows.reference_of, self.fetch(query.order_by(refs.c.seq))))
+
+    def citations(self) -> list[tuple[str, str]]:
+        """Pairs of papers here of which the first cites the second."""
+        cited = papers.alias()
+        query = (
+            sa.select(refs.c.paper_id, refs.c.cited)
+            .join(papers, papers.c.id == refs.c.paper_id)
+            .join(cited, cited.c.id == refs.c.cited)
+            .where(shown, cited.c.state.not_in(HIDDEN))
+            .distinct()
+        )
+        return [(row["paper_id"], row["cited"]) for row in self.fetch(query)]
+
+    def cites(self, paper_id: str) -> list[Paper]:
+        """The papers here that a paper cites, in the order of its bibliography."""
+        query = sa.select(refs.c.cited).where(refs.c.paper_id == paper_id)
+        rows = self.fetch(query.order_by(refs.c.seq))
+        return self.papers(list(dict.fromkeys(row["cited"] for row in rows if row["cited"])))
+
+    def cited_by(self, paper_id: str) -> list[Paper]:
+        """The papers here that cite a paper, by title."""
+        citing = sa.select(refs.c.paper_id).where(refs.c.cited == paper_id)
+        query = sa.select(*PAPER_COLUMNS).where(shown)
+        query = query.where(papers.c.id.in_(citing)).order_by(papers.c.title, papers.c.id)
+        return list(map(rows.paper_of, self.fetch(query)))
+
+    # Collections
+
+    def put_into(self, name: str, ids: Sequence[str]) -> None:
+        """Make the papers `ids` part of the collection `name`; they become stale."""
+        with self.transaction(counted=True) as connection:
+            inside = sa.select(collections.c.paper_id).where(collections.c.name == name)
+            for chunk in chunks(ids):
+                new = papers.c.id.in_(chunk) & papers.c.id.not_in(inside) & shown
+                found = list(connection.scalars(sa.select(papers.c.id).where(new)))
+                rows.insert(connection, collections, [{"name": name, "paper_id": i} for i in found])
+                here = papers.c.id.in_(found)
+                connection.execute(papers.update().where(here).values(state="stale"))
+
+    def collections_of(self, ids: Iterable[str]) -> dict[str, list[str]]:
+        """The names of the collections that each of the papers `ids` is in, if any."""
+        found: dict[str, list[str]] = {}
+        query = sa.select(collections).order_by(collections.c.name)
+        for row in self._by_chunk(query, collections.c.paper_id, ids):
+            found.setdefault(row["paper_id"], []).append(row["name"])
+        return found
+
+    def collections(self) -> dict[str, int]:
+        """How many papers each collection has, by name."""
+        query = sa.select(collections.c.name, sa.func.count().label("n")).join(papers)
+        query = query.where(shown).group_by(collections.c.name)
+        return {row["name"]: row["n"] for row in self.fetch(query)}
+
+    def problems(self) -> list[str]:
+        """What the database or the data in it says is wrong; nothing where all is well."""
+        found: list[str] = []
+        with self.connection() as connection:
+            if self._engine.dialect.name == "sqlite":
+                said = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+                found += [str(line) for line in said if line != "ok"]
+                lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                found += [f"a row of {row[0]} belongs to nothing" for row in lost]
+            beyond = sa.select(passages.c.id).join_from(passages, papers)
+            beyond = beyond.where(passages.c.end > sa.func.length(papers.c.text))
+            ids = connection.scalars(beyond).all()
+            found += [f"passage {id} goes beyond its text" for id in ids]
+            named = sa.select(keys.c.key).where(keys.c.key == papers.c.id)
+            nameless = connection.scalars(sa.select(papers.c.id).where(~named.exists())).all()
+            found += [f"paper {id} is not known by its id" for id in nameless]
+        return found
+
+    # What is remembered of the library
 
     def get_meta(self, key: str) -> str | None:
         """A remembered fact about the library, or None."""
-        rows = self._rows(sa.select(_meta.c.value).where(_meta.c.key == key))
+        rows = self.fetch(sa.select(meta.c.value).where(meta.c.key == key))
         return str(rows[0]["value"]) if rows else None
 
-    def set_meta(self, key: str, value: str) -> None:
-        """Remember a fact about the library."""
-        with self._transaction() as connection:
-            connection.execute(_meta.delete().where(_meta.c.key == key))
-            connection.execute(_meta.insert().values(key=key, value=value))
+    def set_meta(self, **facts: str) -> None:
+        """Remember facts about the library, all or none."""
+        with self.transaction() as connection:
+            for key, value in facts.items():
+                connection.execute(meta.delete().where(meta.c.key == key))
+                connection.execute(meta.insert().values(key=key, value=value))
+
+    def count_up(self, key: str) -> str:
+        """Add one to a remembered number; what it is then."""
+        with self.transaction() as connection:
+            return rows.count_up(connection, key)
 
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
 
-    def _check_version(self) -> None:
-        found = self.get_meta("schema")
-        if found is None:
-            self.set_meta("schema", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise LibraryError(
-                f"The library has format {found} and this scholar reads format {SCHEMA_VERSION}; "
-                "upgrade scholar, or set SCHOLAR_HOME to another folder."
-            )
-
-    def _rows(self, query: sa.Select[Any]) -> Sequence[RowMapping]:
-        with self._connection() as connection:
+    def fetch(self, query: sa.Select[Any]) -> Sequence[RowMapping]:
+        """What `query` finds."""
+        with self.connection() as connection:
             return connection.execute(query).mappings().all()
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[Connection]:
+        """A connection to read by."""
         with _readable_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with _readable_errors(), self._engine.begin() as connection:
+    def transaction(self, *, counted: bool = False) -> Iterator[Connection]:
+        """A connection to write by: all or nothing; `counted` where it changes what is known."""
+        with _readable_errors(), self._writing.begin() as connection:
             yield connection
+            if counted:
+                rows.count_up(connection, REVISION)
+
+    def _is_up_to_date(self) -> bool:
+        with self.connection() as connection:
+            if not sa.inspect(connection).has_table("meta"):
+                return False
+            found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
+            return bool(found == schema.VERSION)
+
+    def _by_chunk(
+        self, query: sa.Select[Any], column: sa.Column[Any], values: Iterable[str]
+    ) -> Iterator[RowMapping]:
+        for chunk in chunks(list(values)):
+            yield from self.fetch(query.where(column.in_(chunk)))
 
 
 @contextmanager
@@ -235,6 +375,7 @@ def _readable_errors() -> Iterator[None]:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says
     # WAL lets others read while one writes; NORMAL keeps it safe against a crash of the process.
     for pragma in (
         "journal_mode=WAL",
@@ -245,33 +386,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that turns writer fails at once where another has written since; so begin as one.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
 def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK))
-
-
-def _passage_query() -> sa.Select[Any]:
-    text = sa.func.substr(
-        _papers.c.text, _passages.c.start + 1, _passages.c.end - _passages.c.start
-    )
-    return sa.select(_passages, text.label("text")).join(_papers)
-
-
-def _paper_row(entry: Entry) -> dict[str, Any]:
-    row = {column.name: getattr(entry.paper, column.name) for column in _PAPER_COLUMNS}
-    return row | {"authors": list(entry.paper.authors), "text": entry.text, "state": "pending"}
-
-
-def _paper(row: RowMapping) -> Paper:
-    return Paper(**{**row, "authors": tuple(row["authors"])})
-
-
-def _passage_row(passage: Passage) -> dict[str, Any]:
-    return {column.name: getattr(passage, column.name) for column in _passages.c}
-
-
-def _passage(row: RowMapping) -> Passage:
-    return Passage(**{**row, "pages": tuple((start, number) for start, number in row["pages"])})

@@ -1,4 +1,4 @@
-"""Bringing papers into the library: from files, folders, bibliographies and arXiv."""
+"""Bringing papers into the library: from files, folders, bibliographies and services."""
 
 from __future__ import annotations
 
@@ -6,32 +6,42 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from scholar import sources
 from scholar.errors import SourceError
-from scholar.library import Entry, Library
+from scholar.library import Entry, Library, Outcome
+from scholar.library.identity import keys_from
 from scholar.library.passages import cut
 from scholar.readers import SUFFIXES, Document, read
 from scholar.settings import Settings
-from scholar.sources import Record, Skipped, arxiv, bibtex
-from scholar.values import Holding, Paper
+from scholar.sources import FORMATS, Record, Skipped, Source
+from scholar.values import Paper
 
 Status = Literal["added", "present", "failed"]
-BATCH = 32
-"""Entries written at a time, so that a crash loses few and memory stays flat."""
+BATCH = 256
+"""Passages written at a time: a crash loses few, memory stays flat, and the texts are enough for
+those of like length to be embedded together (tests/benchmarks/ingest.py).
+"""
+WORDS_BATCH = 4 * BATCH
+"""The same where nothing is embedded: each write costs the word index some 50 ms."""
 LONGEST_WAIT = 1.0
 """Seconds an entry waits to be written, so that progress is seen where reading is slow."""
-_RANK: dict[Holding, int] = {"record": 0, "note": 1, "abstract": 2, "full": 3}
-_FOLDER_SUFFIXES = (*SUFFIXES, ".bib")
+AHEAD = 2
+"""Batches under way: one is written while the texts of the other are embedded."""
+_SERVICES = ("arxiv", "openalex", "crossref", "semanticscholar")
+"""Who is asked for a work by its id, in this order, until one knows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one source. `detail` says why it failed, or what is missing of it."""
+    """What became of one source. `detail` says why it failed, what is missing of it, or which work
+    it was found to be.
+    """
 
     source: str
     status: Status
@@ -47,89 +57,144 @@ class _Ready:
 
 
 Item = Path | Record | Skipped | Result
-"""One thing to add: a file, a record of a bibliography or of arXiv, or what is known of it already:
+"""One thing to add: a file, a record of a bibliography or service, or what is known of it already:
 that it cannot be used, or that it is there.
 """
-_Fetch = Callable[[Paper], Awaitable[Path]]
-"""Brings the PDF of a paper of arXiv."""
+_Services = Mapping[str, Source]
 
 
 async def expand(
     library: Library,
-    sources: Sequence[str],
+    names: Sequence[str],
     settings: Settings,
     *,
     query: str = "",
     limit: int = 20,
+    service: str = "arxiv",
 ) -> list[Item]:
-    """The single items that `sources` name, with the answers of arXiv to `query`.
+    """The single items that `names` mean, with what `service` finds for `query`.
 
-    Folders are walked, bibliographies read, and arXiv asked once for all ids whose full text is not
-    there yet. Nothing is raised: what cannot be used is an item that says so.
+    Folders are walked, bibliographies read, and the services asked once for all ids whose full text
+    is not there yet. Nothing is raised: what cannot be used is an item that says so.
     """
     items: list[Item] = []
     ids: list[str] = []
-    for source in sources:
-        named = _named(source)
-        if isinstance(named, tuple):
-            known = await library.find(f"arxiv:{named[0]}")
-            if known and known.holds == "full":
-                items.append(Result(source, "present", known))
-            else:
-                ids.append("".join(named))
-        else:
+    for name in names:
+        named = _named(name)
+        if not isinstance(named, str):
             items += named
-    # One for all requests, since it is what keeps them apart.
-    service = source_of(settings)
+            continue
+        known = await library.find(_key(named))
+        if known and known.holds == "full":
+            items.append(Result(name, "present", known))
+        else:
+            ids.append(named)
+    services = sources.everything(settings) if ids or query else {}
     if ids:
-        items += await _ask(service.by_id(ids), *ids)
+        items += await _look_up(services, ids)
     if query:
-        items += await _ask(service.search(query, limit), f"arXiv: {query}")
+        items += await _ask(services[service].search(query, limit), f"{service}: {query}")
     return items
 
 
 async def ingest(
     library: Library, items: Iterable[Item], settings: Settings
 ) -> AsyncIterator[Result]:
-    """Add `items` to the library, yielding what became of each. One bad item stops no other."""
-    # One for all files, since it is what keeps requests apart.
-    fetch = partial(source_of(settings).fetch_pdf, folder=settings.home / "files")
-    waiting: list[_Ready] = []
-    since = time.monotonic()
-    for item in items:
-        outcome = await _prepare(library, item, fetch)
-        if isinstance(outcome, Result):
-            yield outcome
-            continue
-        since = since if waiting else time.monotonic()
-        waiting.append(outcome)
-        if len(waiting) >= BATCH or time.monotonic() - since > LONGEST_WAIT:
-            for result in await _store(library, waiting):
+    """Add `items` to the library, yielding what became of each. One bad item stops no other.
+
+    What is a work that is there already becomes part of it.
+    """
+    services = sources.everything(settings)
+    writing = _Writing(library)
+    try:
+        for item in items:
+            outcome = await _prepare(library, item, services, settings.home / "files")
+            if isinstance(outcome, Result):
+                yield outcome
+                continue
+            for result in await writing.take(outcome):
                 yield result
-            waiting = []
-    for result in await _store(library, waiting):
-        yield result
+        async for result in writing.rest():
+            yield result
+    finally:
+        await writing.stop()
 
 
-def source_of(settings: Settings) -> arxiv.ArxivSource:
-    """arXiv as the settings say it is reached."""
-    return arxiv.ArxivSource(settings.arxiv, offline=settings.offline)
+class _Writing:
+    """Writes batch by batch in the order they come: while one is written, the next is embedded."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._waiting: list[_Ready] = []
+        self._size = self._most = 0
+        self._since = 0.0
+        self._begun: deque[asyncio.Task[list[Result]]] = deque()
+
+    async def take(self, ready: _Ready) -> list[Result]:
+        """Write `ready` with others like it; what became of earlier ones."""
+        self._since = self._since if self._waiting else time.monotonic()
+        if not self._most:
+            self._most = BATCH if await self._library.embeds() else WORDS_BATCH
+        self._waiting.append(ready)
+        self._size += max(1, len(ready.entry.passages))
+        if self._size < self._most and time.monotonic() - self._since < LONGEST_WAIT:
+            return []
+        return await self._begin()
+
+    async def rest(self) -> AsyncIterator[Result]:
+        """Write what is left; what became of everything that was not told yet."""
+        for result in await self._begin():
+            yield result
+        while self._begun:
+            for result in await self._begun.popleft():
+                yield result
+
+    async def stop(self) -> None:
+        """Wait for what has begun, as it cannot be taken back."""
+        await asyncio.gather(*self._begun, return_exceptions=True)
+
+    async def _begin(self) -> list[Result]:
+        batch, self._waiting, self._size = self._waiting, [], 0
+        if batch:
+            before = self._begun[-1] if self._begun else None
+            self._begun.append(asyncio.create_task(self._write(batch, before)))
+        return await self._begun.popleft() if len(self._begun) >= AHEAD else []
+
+    async def _write(
+        self, batch: Sequence[_Ready], before: asyncio.Task[list[Result]] | None
+    ) -> list[Result]:
+        entries = [ready.entry for ready in batch]
+        encoded = await self._library.encode(entries)
+        if before is not None:
+            await asyncio.wait([before])
+        outcomes = await self._library.unite(entries, encoded)
+        return [_result(*each) for each in zip(batch, outcomes, strict=True)]
 
 
-def _named(source: str) -> list[Item] | tuple[str, str]:
-    """The items that `source` names on this machine, or the arXiv id and version that it is."""
+def _result(ready: _Ready, outcome: Outcome) -> Result:
+    said = (ready.detail if outcome.fate == "added" else "", outcome.detail)
+    return Result(ready.source, outcome.fate, outcome.paper, "; ".join(filter(None, said)))
+
+
+def _named(source: str) -> list[Item] | str:
+    """The items that `source` names on this machine, or the id that it is."""
     if not source.strip():
-        return [Skipped('""', "It is empty; name a file, a folder or an arXiv id.")]
+        return [Skipped('""', "It is empty; name a file, a folder, a DOI or an arXiv id.")]
     # By os.path, which takes a name that no file can have for that of an absent one.
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
         return _walk(path)
-    if path.suffix.lower() == ".bib" and os.path.isfile(path):
-        return _bibliography(path)
-    if not os.path.exists(path) and (found := arxiv.parse_id(source)):
-        return found
+    if os.path.isfile(path):
+        return _file(path)
+    if not os.path.exists(path) and sources.identify(source):
+        return source
     if source.startswith(("http://", "https://")):
-        return [Skipped(source, "It is not on arXiv; download the paper and add its file.")]
+        return [
+            Skipped(
+                source,
+                "It names no work that can be looked up; download the paper and add its file.",
+            )
+        ]
     return [path]
 
 
@@ -139,29 +204,51 @@ def _walk(folder: Path) -> list[Item]:
     def closed(error: OSError) -> None:
         items.append(Skipped(str(error.filename), "It may not be read; change its permissions."))
 
+    endings = (*SUFFIXES, *FORMATS)
     files = sorted(
         path
         for root, _, names in os.walk(folder, onerror=closed)
         for path in (Path(root, name) for name in names)
-        if path.suffix.lower() in _FOLDER_SUFFIXES
+        if path.suffix.lower() in endings
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     for path in files:
-        items += _bibliography(path) if path.suffix.lower() == ".bib" else [path]
-    readable = ", ".join(_FOLDER_SUFFIXES)
+        items += _file(path)
+    readable = ", ".join(dict.fromkeys(endings))
     return items or [Skipped(str(folder), f"holds nothing to read; put {readable} files there")]
 
 
-def _bibliography(path: Path) -> list[Item]:
-    try:
-        found = bibtex.read(path)
-        # A key and a line say little where a folder holds several bibliographies.
-        return [
-            replace(item, what=f"{path}: {item.what}") if isinstance(item, Skipped) else item
-            for item in found
-        ]
-    except SourceError as error:
-        return [Skipped(str(path), str(error))]
+def _file(path: Path) -> list[Item]:
+    """A file, or what the bibliography that it is holds."""
+    if sources.format_of(path) is None:
+        return [path]
+    # A key and a line say little where a folder holds several bibliographies.
+    return [
+        replace(item, what=f"{path}: {item.what}")
+        if isinstance(item, Skipped) and not item.what.startswith(str(path))
+        else item
+        for item in sources.read(path)
+    ]
+
+
+async def _look_up(services: _Services, ids: Sequence[str]) -> list[Item]:
+    """For each of `ids` the record of the first service that knows it, or why none does."""
+    found: dict[str, Item] = {}
+    for name in _SERVICES:
+        left = [id for id in ids if not isinstance(found.get(id), Record) and _fits(name, id)]
+        if not left or name not in services:
+            continue
+        answers = await _ask(services[name].by_id(left), *left)
+        for id, item in zip(left, answers, strict=True):
+            if isinstance(item, Record) or id not in found:
+                found[id] = item
+    return [found[id] for id in ids]
+
+
+def _fits(service: str, id: str) -> bool:
+    """Whether `service` is to be asked for `id`: arXiv for its own papers, and for no other."""
+    named = sources.identify(id)
+    return (named is not None and named[0] == "arxiv") == (service == "arxiv")
 
 
 async def _ask(answers: Awaitable[Iterable[Item]], *asked: str) -> list[Item]:
@@ -171,14 +258,16 @@ async def _ask(answers: Awaitable[Iterable[Item]], *asked: str) -> list[Item]:
         return [Skipped(what, str(error)) for what in asked]
 
 
-async def _prepare(library: Library, item: Item, fetch: _Fetch) -> Result | _Ready:
+async def _prepare(
+    library: Library, item: Item, services: _Services, folder: Path
+) -> Result | _Ready:
     try:
         if isinstance(item, Result):
             return item
         if isinstance(item, Skipped):
             return Result(item.what, "failed", None, item.reason)
         if isinstance(item, Record):
-            return await _prepare_record(library, item, fetch)
+            return await _prepare_record(library, item, services, folder)
         return await _prepare_file(library, item)
     except SourceError as error:
         return Result(_label(item), "failed", None, str(error))
@@ -186,66 +275,66 @@ async def _prepare(library: Library, item: Item, fetch: _Fetch) -> Result | _Rea
 
 async def _prepare_file(library: Library, path: Path) -> Result | _Ready:
     key = await asyncio.to_thread(_content_key, path)
-    if known := await library.find(key):
+    if key and (known := await library.find(key)):
         return Result(str(path), "present", known)
     document = await asyncio.to_thread(read, path)
     paper = _paper_of(document, path, key)
-    return await _unless_present(library, paper, document, str(path), key)
+    return _ready(str(path), paper, document, (key,), "; ".join(document.problems))
 
 
-async def _prepare_record(library: Library, record: Record, fetch: _Fetch) -> Result | _Ready:
-    paper = record.paper
-    known = await library.find(paper.id)
+async def _prepare_record(
+    library: Library, record: Record, services: _Services, folder: Path
+) -> Result | _Ready:
+    if not (record.files or _may_be_fetched(record)):
+        return _ready(_label(record), record.paper, *_abstract_of(record, ""))
+    known = await library.find(record.paper.id)
     if known and known.holds == "full":
-        return Result(paper.id, "present", known)
-    document, detail = await _text_of(record, fetch)
-    # A file that gave no text is not this paper's content, and may be tried again on its own.
-    files = () if detail else record.files[:1]
-    keys = [await asyncio.to_thread(_content_key, file) for file in files]
-    paper = replace(paper, holds=document.holds)
-    return await _unless_present(library, paper, document, _label(record), *keys, detail=detail)
-
-
-async def _text_of(record: Record, fetch: _Fetch) -> tuple[Document, str]:
-    """The fullest text of a record that is to be had, and what stood in the way of a fuller one."""
-    detail = ""
+        # What it says of the paper may still be news; its text is not.
+        bare = replace(record.paper, holds="record")
+        return _Ready(_label(record), Entry(bare, "", (), (), record.references))
     try:
-        if record.files:
-            return await asyncio.to_thread(read, record.files[0]), ""
-        if record.paper.id.startswith("arxiv:") and record.paper.source.startswith("http"):
-            return await asyncio.to_thread(read, await fetch(record.paper)), ""
+        document, keys = await _whole_text_of(record, services, folder)
     except SourceError as error:
         detail = f"full text not to be had: {error}"
+        return _ready(_label(record), record.paper, *_abstract_of(record, detail))
+    references = document.references or record.references
+    paper = replace(record.paper, holds=document.holds)
+    entry = Entry(paper, document.text, cut(paper.id, document), keys, references)
+    return _Ready(_label(record), entry, "; ".join(document.problems))
+
+
+def _may_be_fetched(record: Record) -> bool:
+    paper = record.paper
+    return bool(record.addresses) or (
+        "arxiv" in paper.identifiers and paper.source.startswith("http")
+    )
+
+
+async def _whole_text_of(
+    record: Record, services: _Services, folder: Path
+) -> tuple[Document, tuple[str, ...]]:
+    """The full text of a record, and the key of its content."""
+    path = record.files[0] if record.files else await sources.fetch(services, record, folder)
+    document = await asyncio.to_thread(read, path)
+    return document, (await asyncio.to_thread(_content_key, path),)
+
+
+def _abstract_of(record: Record, detail: str) -> tuple[Document, tuple[str, ...], str]:
+    """What there is of a record without its full text, and what is missing."""
+    references = record.references
     if record.abstract:
-        return Document(text=record.abstract, holds="abstract"), detail
-    return Document(text="", holds="record"), detail or "no text: neither abstract nor file"
+        return Document(record.abstract, holds="abstract", references=references), (), detail
+    nothing = Document("", holds="record", references=references)
+    return nothing, (), detail or "no text: neither abstract nor file"
 
 
-async def _unless_present(
-    library: Library, paper: Paper, document: Document, source: str, *keys: str, detail: str = ""
-) -> Result | _Ready:
-    known = await library.find(paper.id)
-    if known and _RANK[known.holds] >= _RANK[paper.holds]:
-        return Result(source, "present", known)
-    entry = Entry(paper, document.text, cut(paper.id, document), keys)
-    return _Ready(source, entry, detail or "; ".join(document.problems))
-
-
-async def _store(library: Library, waiting: Sequence[_Ready]) -> list[Result]:
-    # Several sources of one batch may be the same paper; the fullest, or first, stands for all.
-    best: dict[str, _Ready] = {}
-    for ready in sorted(waiting, key=lambda ready: -_RANK[ready.entry.paper.holds]):
-        best.setdefault(ready.entry.paper.id, ready)
-    if best:
-        await library.add([ready.entry for ready in best.values()])
-    results = []
-    for ready in waiting:
-        chosen = best[ready.entry.paper.id]
-        if chosen is ready:
-            results.append(Result(ready.source, "added", chosen.entry.paper, ready.detail))
-        else:
-            results.append(Result(ready.source, "present", chosen.entry.paper))
-    return results
+def _ready(
+    source: str, paper: Paper, document: Document, keys: tuple[str, ...], detail: str
+) -> _Ready:
+    paper = replace(paper, holds=document.holds)
+    passages = cut(paper.id, document)
+    entry = Entry(paper, document.text, passages, tuple(filter(None, keys)), document.references)
+    return _Ready(source, entry, detail)
 
 
 def _paper_of(document: Document, path: Path, key: str) -> Paper:
@@ -273,6 +362,12 @@ def _canonical_id(document: Document) -> str:
         return ""
     known = ((scheme, document.identifiers.get(scheme)) for scheme in ("arxiv", "doi"))
     return next((f"{scheme}:{id}" for scheme, id in known if id), "")
+
+
+def _key(id: str) -> str:
+    """What a work with this id is known by in the library."""
+    named = sources.identify(id)
+    return next(iter(keys_from({named[0]: named[1]})), "") if named else ""
 
 
 def _content_key(path: Path) -> str:

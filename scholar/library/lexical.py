@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tantivy
 
 from scholar.errors import LibraryError
-from scholar.values import Passage
+from scholar.library.filters import Filters
+from scholar.library.rows import fingerprint
+from scholar.values import Paper
 
 WRITER_HEAP = 64_000_000
 """Bytes tantivy may buffer before it writes a segment; it refuses less than 15 million."""
+_MIXED = re.compile(r"\b(?:\w*[^\W\d_]\d|\w*\d[^\W\d_]|\w*[a-z][A-Z])\w*")
+_PIECE = re.compile(r"\d+|[^\W\d_a-z]+[a-z]*|[a-z]+")
 PRIOR = 50
 """Passages that a term's rarity is judged among before there are any: enough that a word the
 library has weighs at least three quarters of one it lacks, in a library of one passage.
 """
+FORMAT = "2"
+"""Of what is written below; an index of another format is built anew. 2 added what is filtered by.
+"""
+YEARS = (-(2**63), 2**63 - 1)
+"""The first and last year that there can be."""
 # Words that shape a question without saying what it is about; tantivy's own list lacks them.
 _QUESTION_WORDS = (
     "about am any are been being between can could did do does doing during each from had has have "
     "having he her here his how i its me my nor our ours she should so than their them those we "
     "were what when where which who whom whose why would you your"
 ).split()
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What is written of one passage: `text` is searched, the paper and collections filter."""
+
+    passage_id: str
+    text: str
+    paper: Paper
+    collections: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """A fingerprint of all of it, by which a stale or wrong one is told."""
+        about = (self.paper.year, self.paper.venue, self.paper.authors, self.paper.source)
+        return fingerprint(repr((self.text, *about, self.paper.retracted, self.collections)))
 
 
 class Lexical:
@@ -32,6 +59,7 @@ class Lexical:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._schema = _schema()
         try:
@@ -42,27 +70,36 @@ class Lexical:
                 "delete that folder, then: scholar library rebuild."
             ) from error
         self._analyzer = _analyzer()
+        self._names = _name_analyzer()
         self._index.register_tokenizer("scholar", self._analyzer)
+        self._index.register_tokenizer("names", self._names)
 
-    def write(self, passages: Iterable[tuple[Passage, str]], gone: Iterable[str] = ()) -> None:
-        """Index each passage under its text, after removing the papers `gone`. Idempotent."""
+    def write(self, indexed: Iterable[Indexed], gone: Iterable[str] = ()) -> None:
+        """Index passages after removing the papers `gone` and those passages. Idempotent."""
         writer = self._index.writer(WRITER_HEAP, 1)
+        gone = set(gone)
         for paper_id in gone:
             writer.delete_documents_by_term("paper", paper_id)
-        for passage, text in passages:
-            writer.delete_documents_by_term("id", passage.id)
-            writer.add_document(tantivy.Document(id=passage.id, paper=passage.paper_id, text=text))
+        for each in indexed:
+            if each.paper.id not in gone:
+                writer.delete_documents_by_term("id", each.passage_id)
+            writer.add_document(_document(each))
         writer.commit()
         writer.wait_merging_threads()
 
-    def clear(self) -> None:
-        """Empty the index."""
+    def remove(self, passage_ids: Iterable[str]) -> None:
+        """Drop single passages."""
         writer = self._index.writer(WRITER_HEAP, 1)
-        writer.delete_all_documents()
+        for id in passage_ids:
+            writer.delete_documents_by_term("id", id)
         writer.commit()
         writer.wait_merging_threads()
 
-    def search(self, query: str, k: int) -> list[tuple[str, float]]:
+    def follow(self) -> None:
+        """See what has been written since."""
+        self._index.reload()
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[tuple[str, float]]:
         """The ids of the `k` best passages with their BM25 scores, best first.
 
         The query is built from the terms of the text, so no character of it has a meaning of its
@@ -73,16 +110,23 @@ class Lexical:
             return []
         self._index.reload()
         searcher = self._index.searcher()
-        clauses = [
-            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", term, "freq"))
-            for term in terms
-        ]
-        hits = searcher.search(tantivy.Query.boolean_query(clauses), k).hits
+        wanted: tantivy.Query = tantivy.Query.boolean_query(
+            [
+                (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", term, "freq"))
+                for term in terms
+            ]
+        )
+        if filters:
+            wanted = wanted.and_must_match(self._passing(filters))
+        hits = searcher.search(wanted, k, count=False).hits
         return [(searcher.doc(address)["id"][0], float(score)) for score, address in hits]
 
     def terms(self, text: str) -> list[str]:
-        """The index terms of `text`: lower case, without accents and stop words, stemmed."""
-        return list(self._analyzer.analyze(text))
+        """The index terms of `text`: lower case, without accents and stop words, stemmed.
+
+        Those of `with_pieces`, that is.
+        """
+        return list(self._analyzer.analyze(with_pieces(text)))
 
     def idf(self, terms: Sequence[str]) -> dict[str, float]:
         """Inverse document frequency of each term over all passages, as in BM25; unseen is most.
@@ -97,12 +141,99 @@ class Lexical:
         found = {term: min(searcher.doc_freq("text", term), total) for term in set(terms)}
         return {term: math.log1p((total - n + 0.5) / (n + 0.5)) for term, n in found.items()}
 
+    def count(self, filters: Filters | None = None) -> int:
+        """How many passages `filters` let pass."""
+        searcher = self._index.searcher()
+        if not filters:
+            return int(searcher.num_docs)
+        found: Any = searcher.search(self._passing(filters), 1, count=True)
+        return int(found.count)
+
+    def passing(self, filters: Filters, limit: int, among: Sequence[str] = ()) -> list[str]:
+        """The ids of passages that `filters` let pass, `limit` at most, or those `among` these."""
+        wanted = self._passing(filters)
+        if among:
+            these = tantivy.Query.term_set_query(self._schema, "id", list(among))
+            wanted = wanted.and_must_match(these)
+        searcher = self._index.searcher()
+        hits = searcher.search(wanted, max(1, limit), count=False).hits
+        return [searcher.doc(address)["id"][0] for _, address in hits]
+
+    def digests(self) -> Iterator[tuple[str, str]]:
+        """The id and the digest of each passage that is indexed, in no order."""
+        self._index.reload()
+        searcher = self._index.searcher()
+        everything = tantivy.Query.all_query()
+        hits = searcher.search(everything, max(1, searcher.num_docs), count=False).hits
+        for _, address in hits:
+            document = searcher.doc(address)
+            yield document["id"][0], document["digest"][0]
+
+    def _passing(self, filters: Filters) -> tantivy.Query:
+        must = [self._years(filters)] if filters.years else []
+        for field in ("venue", "author", "source"):
+            for term in self._names.analyze(getattr(filters, field)):
+                must.append(tantivy.Query.term_query(self._schema, field, term, "basic"))
+        if filters.collection:
+            must.append(self._term("collection", filters.collection))
+        if filters.retracted is not None:
+            must.append(self._term("retracted", int(filters.retracted)))
+        must = must or [tantivy.Query.all_query()]
+        return tantivy.Query.const_score_query(
+            tantivy.Query.boolean_query([(tantivy.Occur.Must, query) for query in must]), 0.0
+        )
+
+    def _years(self, filters: Filters) -> tantivy.Query:
+        bounds = zip(filters.years or (None, None), YEARS, strict=True)
+        first, last = (most if year is None else year for year, most in bounds)
+        kind = tantivy.FieldType.Integer
+        return tantivy.Query.range_query(self._schema, "year", kind, first, last)
+
+    def _term(self, field: str, value: str | int) -> tantivy.Query:
+        return tantivy.Query.term_query(self._schema, field, value, "basic")
+
+
+def with_pieces(text: str) -> str:
+    """`text` and, after it, the pieces of its words that mix letters with digits or capitals.
+
+    So IL2 is found by IL-2, and mRNA by RNA. Of 809 SciFact queries it lifts BM25's nDCG@10 from
+    0.696 to 0.709, and what is fused of it as much; without the whole words it would be 0.695.
+    """
+    # Most words are plain, and quicker left out than looked at.
+    mixed = " ".join(word for word in text.split() if not (word.islower() and word.isalpha()))
+    pieces = (piece for word in _MIXED.findall(mixed) for piece in _PIECE.findall(word))
+    return f"{text} {' '.join(pieces)}"
+
+
+def _document(each: Indexed) -> tantivy.Document:
+    paper = each.paper
+    fields: dict[str, Any] = {
+        "id": each.passage_id,
+        "paper": paper.id,
+        "digest": each.digest(),
+        "text": with_pieces(each.text),
+        "venue": paper.venue,
+        "author": list(paper.authors),
+        "source": paper.source,
+        "collection": list(each.collections),
+        "retracted": int(paper.retracted),
+    }
+    if paper.year is not None:
+        fields["year"] = paper.year
+    return tantivy.Document(**fields)
+
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("paper", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("digest", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("text", tokenizer_name="scholar", index_option="freq")
+    for name in ("venue", "author", "source"):
+        builder.add_text_field(name, tokenizer_name="names", index_option="basic")
+    builder.add_text_field("collection", tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("year", indexed=True, fast=True)
+    builder.add_integer_field("retracted", indexed=True)
     return builder.build()
 
 
@@ -115,5 +246,15 @@ def _analyzer() -> tantivy.TextAnalyzer:
         .filter(tantivy.Filter.stopword("english"))
         .filter(tantivy.Filter.custom_stopword(_QUESTION_WORDS))
         .filter(tantivy.Filter.stemmer("english"))
+        .build()
+    )
+
+
+def _name_analyzer() -> tantivy.TextAnalyzer:
+    return (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+        .filter(tantivy.Filter.remove_long(200))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
         .build()
     )

@@ -1,10 +1,34 @@
-"""How rankings become one ranking."""
+"""How rankings become one ranking. Pure: passages are ids here, with scores and vectors.
+
+Figures are nDCG@10 on the 809 SciFact train queries with all-MiniLM-L6-v2, where BM25 alone has
+0.712 and dense 0.668; tests/benchmarks/retrieval.py prints them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 Ranking = Sequence[tuple[str, float]]
+"""Passages by id with scores, best first."""
+Vector = NDArray[np.float32]
+
+CANDIDATES = 100
+"""Passages that each ranking brings to a fusion: 50 lose 0.004, 200 another 0.001."""
+DENSE = 0.5
+"""Weight of the dense ranking in the fusion with BM25: 0.4 loses 0.002, 0.6 loses 0.006."""
+NEIGHBOURS = 5
+"""Passages most like one that have a say in its score: 3 lose 0.003, 10 lose 0.002."""
+SHARE = 0.2
+"""How much say they have: 0.1 loses 0.004, 0.3 loses 0.002."""
+PRODUCTS = 262_144
+"""Multiplications up to which OpenBLAS stays on one thread. More threads would take as long, and on
+a busy machine wait for each other for a hundred times that.
+"""
+SAME = 0.95
+"""Cosine from which two passages say the same (SciPIP)."""
 
 
 def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -13,14 +37,104 @@ def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[
     Each ranking is first divided by its best score, per query; a passage that a ranking does not
     return gets 0 from it. Returns ids with scores, best first, ties by id. (Bruch et al. 2023, "An
     Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS, section 3.)
-
-    nDCG@10 on the 809 SciFact train queries with equal weights: this 0.734, min-max scaling 0.731,
-    reciprocal rank fusion 0.716 to 0.726 (constant 100 to 10); BM25 alone 0.697, dense 0.660.
     """
     fused: dict[str, float] = {}
     for name, ranking in rankings.items():
-        top = max((score for _, score in ranking), default=0.0)
-        for id, score in ranking:
-            scaled = score / top if top > 0 else 0.0
-            fused[id] = fused.get(id, 0.0) + weights[name] * scaled
-    return sorted(fused.items(), key=lambda item: (-item[1], item[0]))
+        for id, score in _by_top(ranking).items():
+            fused[id] = fused.get(id, 0.0) + weights[name] * score
+    return ordered(fused)
+
+
+def blend(
+    words: Ranking, near: Ranking, query: Vector, vectors: Mapping[str, Vector]
+) -> list[tuple[str, float]]:
+    """BM25 and cosines as one ranking, in which passages that are alike lend each other support.
+
+    `vectors` are those of the passages that either ranking returns. A passage that only BM25 found
+    has a cosine all the same, so the dense ranking knows all candidates and is scaled from their
+    worst, 0, to their best, 1; one that only the vectors found has no word of the query. Then each
+    score is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
+    clusters (Diaz 2005, "Regularizing ad hoc retrieval scores").
+
+    Dividing both rankings by their best has 0.740, this without neighbours 0.745, with them 0.749.
+    """
+    lexical = _by_top(words)
+    cosines = dict(near)
+    missing = [id for id in lexical if id not in cosines and id in vectors]
+    if missing:
+        found = np.stack([vectors[id] for id in missing]) @ query
+        cosines |= zip(missing, map(float, found), strict=True)
+    semantic = _by_range(cosines)
+    scores = {
+        id: (1 - DENSE) * lexical.get(id, 0.0) + DENSE * semantic.get(id, 0.0)
+        for id in {**lexical, **semantic}
+    }
+    return ordered(supported(scores, vectors))
+
+
+def supported(scores: Mapping[str, float], vectors: Mapping[str, Vector]) -> dict[str, float]:
+    """`scores` averaged with those of the most similar of their passages, as SHARE says.
+
+    What has no vector keeps its score.
+    """
+    ids = [id for id in scores if id in vectors]
+    if len(ids) <= NEIGHBOURS:
+        return dict(scores)
+    table = np.stack([vectors[id] for id in ids])
+    own = np.array([scores[id] for id in ids], np.float32)
+    likeness = np.maximum(_products(table), 0.0)
+    np.fill_diagonal(likeness, 0.0)
+    nearest = np.argpartition(-likeness, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    weights = np.take_along_axis(likeness, nearest, axis=1)
+    said = (weights * own[nearest]).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
+    mixed = (1 - SHARE) * own + SHARE * said
+    return {**scores, **dict(zip(ids, map(float, mixed), strict=True))}
+
+
+def diverse(ranking: Ranking, vectors: Mapping[str, Vector]) -> list[tuple[str, float]]:
+    """`ranking` with what says the same spread out: one of each cluster in turn, best first.
+
+    Passages whose cosine is SAME or more are in one cluster, and so is what they are alike to.
+    """
+    clusters: list[list[tuple[str, float]]] = []
+    for labelled in _clusters([id for id, _ in ranking], vectors):
+        clusters.append([ranking[at] for at in labelled])
+    rounds = max(map(len, clusters), default=0)
+    return [cluster[turn] for turn in range(rounds) for cluster in clusters if turn < len(cluster)]
+
+
+def ordered(scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    """`scores`, best first, ties by id."""
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _products(table: Vector) -> Vector:
+    """`table @ table.T`, a few rows at a time: see PRODUCTS."""
+    rows = max(1, PRODUCTS // max(1, table.size))
+    blocks = [table[at : at + rows] @ table.T for at in range(0, len(table), rows)]
+    return np.concatenate(blocks)
+
+
+def _clusters(ids: Sequence[str], vectors: Mapping[str, Vector]) -> list[list[int]]:
+    """Places of `ids` that are alike, directly or through others, in their order."""
+    labels = list(range(len(ids)))
+    known = [at for at, id in enumerate(ids) if id in vectors]
+    if known:
+        table = np.stack([vectors[ids[at]] for at in known])
+        for one, other in zip(*np.nonzero(np.triu(_products(table) >= SAME, 1)), strict=True):
+            low, high = sorted((labels[known[one]], labels[known[other]]))
+            labels = [low if label == high else label for label in labels]
+    found: dict[int, list[int]] = {}
+    for at, label in enumerate(labels):
+        found.setdefault(label, []).append(at)
+    return list(found.values())
+
+
+def _by_top(ranking: Ranking) -> dict[str, float]:
+    top = max((score for _, score in ranking), default=0.0)
+    return {id: score / top if top > 0 else 0.0 for id, score in ranking}
+
+
+def _by_range(scores: Mapping[str, float]) -> dict[str, float]:
+    low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
+    return {id: (score - low) / (high - low) if high > low else 1.0 for id, score in scores.items()}

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from scholar.errors import SourceError
-from scholar.readers import markdown, pdf, plain
+from scholar.readers import html, latex, markdown, pdf, plain, xml
 from scholar.readers.document import Document, Page, Section
 
 __all__ = ["SUFFIXES", "Document", "Page", "Section", "read"]
@@ -17,9 +17,24 @@ _READERS = {
     ".markdown": markdown.read,
     ".txt": plain.read,
     ".text": plain.read,
+    ".html": html.read,
+    ".htm": html.read,
+    ".xhtml": html.read,
+    ".xml": xml.read,
+    ".nxml": xml.read,
+    ".tei": xml.read,
+    ".tex": latex.read,
+    ".gz": latex.read,
+    ".tgz": latex.read,
+    ".zip": latex.read,
 }
 SUFFIXES = tuple(_READERS)
 """Endings of the file names that can be read."""
+_MOST_BYTES = 512 * 2**20
+"""Of any file; scanned books have 300 MiB."""
+_MOST_TEXT = 64 * 2**20
+"""Of a file of text; the longest of papers, pictures in it, have 20 MiB."""
+_PACKED = (".pdf", ".gz", ".tgz", ".zip")
 
 
 def read(path: Path) -> Document:
@@ -32,18 +47,28 @@ def read(path: Path) -> Document:
         raise SourceError(f"{path} is empty; remove it or put the paper in its place.")
     if pdf.looks_like(data):
         return pdf.read(path, data)
-    reader = _READERS.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    reader = _READERS.get(suffix)
     if reader is None:
         known = ", ".join(SUFFIXES)
         raise SourceError(f"{path} is of no kind that can be read; convert it to one of {known}.")
+    if suffix not in _PACKED and len(data) > _MOST_TEXT:
+        raise _too_large(path, _MOST_TEXT)
     return reader(path, data)
+
+
+def _too_large(path: Path, most: int) -> SourceError:
+    return SourceError(
+        f"{path} is larger than {most >> 20} MiB, more than a paper can be; name a smaller file."
+    )
 
 
 def _bytes_of(path: Path) -> bytes:
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise SourceError(f"{path} is no ordinary file; save what it gives and name that file.")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise SourceError(f"There is no file {path}; check the path.") from None
     except IsADirectoryError:
@@ -53,3 +78,6 @@ def _bytes_of(path: Path) -> bytes:
     except OSError as error:
         reason = error.strerror or "the system gave no reason"
         raise SourceError(f"{path} could not be read ({reason}); check the disk.") from None
+    if len(data) > _MOST_BYTES:
+        raise _too_large(path, _MOST_BYTES)
+    return data

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scholar.values import Holding
+from scholar.values import Holding, Reference
 
 GAP = "\n\n"
 """What stands between two paragraphs of a stored text."""
@@ -56,6 +56,7 @@ class Document:
     pages: tuple[Page, ...] = ()
     sections: tuple[Section, ...] = ()
     problems: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

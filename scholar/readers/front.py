@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from scholar.readers.authors import is_name, printed
 from scholar.readers.document import clean
-from scholar.readers.headings import Line
+from scholar.readers.headings import Line, is_reference_list
 
 # In the left margin of every paper that arXiv serves: arXiv:2502.14802v1 [cs.CL] 20 Feb 2025
 _STAMP = re.compile(
@@ -18,10 +18,24 @@ _STAMP = re.compile(
 )
 _DOI = r"10\.\d{4,9}/[^\s\"<>{}]+"
 _OWN_DOI = re.compile(rf"(?:doi\s*:?\s*|(?:https?://)?(?:dx\.)?doi\.org/)({_DOI})", re.IGNORECASE)
-_DATED = re.compile(
-    r"\W*(?:©|\(c\)|copyright|published|accepted|proceedings of|journal of|"
-    r"[\w ,:-]{0,60}\b(?:conference|workshop|symposium)\b).{0,120}?\b((?:19|20)\d{2})\b",
-    re.IGNORECASE,
+_MONTHS = (
+    r"(?:january|february|march|april|may|june|july|august|september|october|november|december|"
+    r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
+)
+_Y = r"((?:19|20)\d{2})\b"
+# From the surest sign of the year of publication to the weakest; the first that is found counts.
+_DATED = tuple(
+    re.compile(sign, re.IGNORECASE)
+    for sign in (
+        rf"\W*published(?: online)?\b.{{0,60}}?\b{_Y}",
+        rf".{{0,80}}?(?:©|\(c\)|\bcopyright\b).{{0,60}}?\b{_Y}",
+        rf"\W*(?:proceedings of|journal of|in:? proc).{{0,120}}?\b{_Y}",
+        rf"[\w ,:&'’-]{{0,80}}\b(?:conference|workshop|symposium)\b.{{0,120}}?\b{_Y}",
+        rf"[\w ,.:&-]{{3,80}}\({_Y}\)\s*\d",
+        rf".{{0,80}}?\bvol(?:ume|\.)?\s*\d+.{{0,80}}?\b{_Y}",
+        rf"\W*accepted\b.{{0,60}}?\b{_Y}",
+        rf"\W*(?:\d{{1,2}}\.?\s+)?{_MONTHS}\.?,?\s+(?:\d{{1,2}},?\s+)?{_Y}\W*$",
+    )
 )
 _CREATED = re.compile(r"D:(\d{4})")
 _NO_TITLE = re.compile(
@@ -31,17 +45,22 @@ _NO_TITLE = re.compile(
     r".*(?:\\documentclass|latex2e|\btemplate\b).*",
     re.IGNORECASE,
 )
+_AUTHOR_GAP = re.compile(r"\s*;\s*|\s*,\s*(?:and\s+)?|\s+and\s+")
 _NO_AUTHOR = re.compile(
     r".*(?:[@\d\\_/]|\b(?:user|admin|author|unknown|owner|microsoft|anonymous|office)\b).*",
     re.IGNORECASE,
 )
-_AUTHOR_GAP = re.compile(r"\s*;\s*|\s*,\s*(?:and\s+)?|\s+and\s+")
-_PRINTED_GAP = re.compile(r"\s*[,;·•&]\s*|\s+and\s+")
-_AUTHOR_MARK = re.compile(r"[\d*∗†‡§¶✉⋆]+")
+# Stands over the title of a paper, at times larger than it.
+_BANNER = re.compile(
+    r"(?:open access|(?:original |research )*(?:article|paper|research|communication)s?|"
+    r"(?:short |systematic )?review(?: article)?|preprint|technical report|letter|editorial|"
+    r"contents lists available.*|journal of .*|(?:ieee |acm )?transactions on .*|"
+    r"proceedings of .*|plos \w+|peerj.*|scientific reports|frontiers in .*)",
+    re.IGNORECASE,
+)
 _SIZE_SLACK = 0.3
 _UPPER_HALF = 0.6
 _FEWEST_LETTERS = 6
-_MOST_NAME_WORDS = 5
 _YEARS = range(1900, 2100)
 
 
@@ -64,9 +83,10 @@ def describe(pages: Sequence[Sequence[Line]], info: Mapping[str, str]) -> About:
     doi = _doi(first, info)
     if doi:
         identifiers["doi"] = doi
+    title = _title(first, info.get("Title", ""))
     return About(
-        title=_title(first, info.get("Title", "")),
-        authors=_authors(first, info.get("Author", "")),
+        title=title,
+        authors=_authors(printed(first, title), info.get("Author", "")),
         year=_year_of(stamp) if stamp else _year(first, info),
         identifiers=identifiers,
         version=stamp["version"] if stamp else "",
@@ -74,11 +94,19 @@ def describe(pages: Sequence[Sequence[Line]], info: Mapping[str, str]) -> About:
 
 
 def _title(first: Sequence[Line], given: str) -> str:
-    given = clean(given)
+    given, largest = clean(given), _largest(first)
     plausible = bool(given) and not _NO_TITLE.fullmatch(given)
-    if plausible and _bare(given) in _bare("".join(line.text for line in first)):
+    shown = _bare(given) in _bare("".join(line.text for line in first))
+    # A name for short, such as "Vector Clocks" of "A Tour of Vector Clock Systems".
+    short = _bare(given) in _bare(largest) and not _words_in(given, largest)
+    if plausible and shown and not short:
         return given
-    return _largest(first) or (given if plausible else "")
+    return largest or (given if plausible else "")
+
+
+def _words_in(part: str, whole: str) -> bool:
+    inner, outer = (" ".join(map(_bare, text.split())) for text in (part, whole))
+    return f" {inner} " in f" {outer} "
 
 
 def _largest(first: Sequence[Line]) -> str:
@@ -86,7 +114,11 @@ def _largest(first: Sequence[Line]) -> str:
     runs = _runs(
         [line for line in first if line.upright and line.top < _UPPER_HALF * line.page_height]
     )
-    titles = [(size, text) for size, text in runs if sum(map(str.isalpha, text)) >= _FEWEST_LETTERS]
+    titles = [
+        (size, text)
+        for size, text in runs
+        if sum(map(str.isalpha, text)) >= _FEWEST_LETTERS and not _BANNER.fullmatch(text)
+    ]
     return max(titles, key=lambda title: title[0])[1] if titles else ""
 
 
@@ -108,41 +140,24 @@ def _bare(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def _authors(first: Sequence[Line], given: str) -> tuple[str, ...]:
-    names = [name for name in map(clean, _AUTHOR_GAP.split(given)) if name]
-    if not all(map(_is_name, names)):
-        return ()
+def _authors(listed: tuple[str, ...], given: str) -> tuple[str, ...]:
+    """The authors of the page, or those of the metadata where they name more, or others."""
+    names = tuple(name for name in map(clean, _AUTHOR_GAP.split(given)) if name)
+    if not all(is_name(name) and not _NO_AUTHOR.fullmatch(name) for name in names):
+        names = ()
     # Publishers often put the first author alone into the file's metadata.
-    return (_printed(first, names[0]) if len(names) == 1 else ()) or tuple(names)
+    agree = _surnames(names) <= _surnames(listed)
+    return listed if listed and (agree or len(names) < 2) else names
 
 
-def _printed(first: Sequence[Line], name: str) -> tuple[str, ...]:
-    """The authors as the page lists them, the list beginning with `name`; () where unsure."""
-    at = next((at for at, line in enumerate(first) if clean(line.text).startswith(name)), None)
-    if at is None:
-        return ()
-    run = takewhile(lambda line: abs(line.size - first[at].size) < _SIZE_SLACK, first[at:])
-    listed = _AUTHOR_MARK.sub(" ", clean(" ".join(line.text for line in run)))
-    names = [name for name in map(clean, _PRINTED_GAP.split(listed)) if name]
-    return tuple(names) if all(map(_is_name, names)) else ()
+def _surnames(names: Sequence[str]) -> set[str]:
+    return {_bare(name.split()[-1]) for name in names}
 
 
 def _year_of(stamp: re.Match[str]) -> int:
     """The year of the first version, which new ids begin with; the stamp has the latest one's."""
     name = stamp["id"]
     return 2000 + int(name[:2]) if name[0].isdigit() else int(stamp["year"])
-
-
-def _is_name(name: str) -> bool:
-    words = name.split()
-    if not 2 <= len(words) <= _MOST_NAME_WORDS or _NO_AUTHOR.fullmatch(name):
-        return False
-    # Text read in a wrong encoding mixes scripts inside a word.
-    return all(len({_script(letter) for letter in word if letter.isalpha()}) < 2 for word in words)
-
-
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "").split(" ")[0]
 
 
 def _doi(first: Sequence[Line], info: Mapping[str, str]) -> str:
@@ -155,6 +170,8 @@ def _doi(first: Sequence[Line], info: Mapping[str, str]) -> str:
 
 
 def _year(first: Sequence[Line], info: Mapping[str, str]) -> int | None:
-    found = [_DATED.match(clean(line.text)) for line in first]
+    texts = [clean(line.text) for line in first]
+    lines = list(takewhile(lambda text: not is_reference_list(text), texts))
+    found = [sign.match(line) for sign in _DATED for line in lines]
     found.append(_CREATED.match(info.get("CreationDate", "")))
     return next((int(year[1]) for year in found if year and int(year[1]) in _YEARS), None)

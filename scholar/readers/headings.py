@@ -44,11 +44,30 @@ _CAPTION = re.compile(
 _SPACED_OUT = re.compile(r"(?:[A-Z] ){4,}[A-Z]")
 
 
+MARK = "\x1f"
+"""What stands in `Cell.marked` for a raised sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A stretch of a line between wide gaps, with its edges in points.
+
+    In `marked` every run of raised signs, such as those of footnotes and affiliations, is a MARK;
+    it is made for the first page alone, and empty elsewhere.
+    """
+
+    text: str
+    left: float
+    right: float
+    marked: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line as printed. Lengths are points; `top` and `bottom` count down from the page's top.
 
     `broken` marks a line whose last word goes on in the next, its hyphen left out of `text`.
+    `row` marks one that is a row of a table, its cells set apart in `text`.
     """
 
     text: str
@@ -62,6 +81,8 @@ class Line:
     bottom: float
     page_height: float
     broken: bool
+    cells: tuple[Cell, ...] = ()
+    row: bool = False
 
 
 class Headings:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from scholar.readers import tables
 from scholar.readers.document import Block, Page, clean
 from scholar.readers.headings import (
     Headings,
@@ -73,7 +74,7 @@ def blocks(pages: Sequence[Sequence[Line]]) -> list[Block]:
 
     A paragraph that a footnote, figure or page end interrupts is made whole.
     """
-    kept = _without_furniture([_unturned(page) for page in pages])
+    kept = [tables.rows(page) for page in _without_furniture([_unturned(page) for page in pages])]
     lines = [line for page in kept for line in page]
     if not lines:
         return []
@@ -172,12 +173,13 @@ class _Composer:
         self._headings = headings
         self._vocabulary = vocabulary
         self._references = False
+        self._hanging = False
 
     def add(self, line: Line, page: int) -> None:
         text = closed_up(clean(line.text))
         if not text:
             return
-        heading = self._headings.heads(line, text, in_references=self._references)
+        heading = not line.row and self._headings.heads(line, text, in_references=self._references)
         draft = self.drafts[-1] if self.drafts else None
         if draft is not None and not self._breaks(draft, line, text, heading, page):
             self._extend(draft, line, text, page)
@@ -200,6 +202,8 @@ class _Composer:
     def _breaks(self, draft: _Draft, line: Line, text: str, heading: bool, page: int) -> bool:
         """Whether a new block begins with `line`."""
         last = draft.lines[-1]
+        if line.row or last.row:
+            return True
         if draft.heading:
             return page != draft.page or not self._headings.goes_on(last, line, draft.text)
         if heading:
@@ -223,7 +227,9 @@ class _Composer:
         last = draft.lines[-1]
         shift = line.left - last.left
         if self._references:
-            return self._is_reference(text) or shift < -0.7 * line.size
+            self._hanging = self._hanging or 0.7 * line.size < shift < 4 * line.size
+            level = self._hanging and abs(line.left - draft.lines[0].left) < 0.3 * line.size
+            return self._is_reference(text) or shift < -0.7 * line.size or (level and draft.ended())
         if not draft.ended():
             return False
         reach = max(each.right for each in [*draft.lines, line])
@@ -284,12 +290,18 @@ def _mended(drafts: list[_Draft], body: float, vocabulary: _Vocabulary) -> list[
 
 def _continuation(draft: _Draft, rest: list[_Draft], body: float) -> int | None:
     """Where in `rest` the paragraph `draft` goes on after an interruption, if it does."""
-    if draft.heading or draft.ended() or not _is_prose(draft, body) or len(draft.text) < _PROSE:
+    if (
+        draft.heading
+        or draft.lines[-1].row
+        or draft.ended()
+        or not _is_prose(draft, body)
+        or len(draft.text) < _PROSE
+    ):
         return None
     for at, other in enumerate(rest[:_LOOK_AHEAD]):
         if other.heading or other.page > draft.last_page + 1:
             return None
-        if _is_prose(other, body) and not is_caption(other.text):
+        if _is_prose(other, body) and not other.lines[0].row and not is_caption(other.text):
             return at if at and other.text[0].islower() else None
     return None
 

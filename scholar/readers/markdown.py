@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from scholar.errors import SourceError
+from scholar.readers import references
 from scholar.readers.document import Block, Document, clean, place
 from scholar.readers.plain import decoded, title_of
+from scholar.readers.tables import CELL_GAP
 from scholar.values import Holding
 
 if TYPE_CHECKING:
@@ -22,8 +24,10 @@ _FRONT_MATTER = re.compile(
 _VERSION = re.compile(r"v\d+\Z")
 _AND = re.compile(r"\s*;\s*|\s+and\s+")
 _COMMA_OR_AND = re.compile(r"\s*[;,]\s*(?:and\s+)?|\s+and\s+")
-_CELL_GAP = " | "
 _NULL = ("", "null", "~")
+_PAIRED = re.compile(r"[\[\]*_`<]")
+_MOST_PAIRS = 10**10
+"""Marks of each paragraph squared; so many took 4 s, and papers come to 10**7."""
 _HTML = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 
 
@@ -35,7 +39,8 @@ def read(path: Path, data: bytes) -> Document:
     """
     source = decoded(path, data)
     fields, body = _parted(path, source)
-    blocks = list(_blocks(body))
+    _refuse_tangled(path, body)
+    blocks, listed = references.split(_blocks(body))
     if not any(not block.heading for block in blocks):
         raise SourceError(f"{path} holds no text below its headings; write the note or remove it.")
     text, _, sections = place(blocks)
@@ -51,7 +56,17 @@ def read(path: Path, data: bytes) -> Document:
         version=version,
         holds=_holds(path, fields),
         sections=sections,
+        references=listed,
     )
+
+
+def _refuse_tangled(path: Path, body: str) -> None:
+    """SourceError for paragraphs of so many marks that pairing them would take minutes."""
+    paragraphs = re.split(r"\n[ \t]*\n", body)
+    if sum(len(_PAIRED.findall(paragraph)) ** 2 for paragraph in paragraphs) > _MOST_PAIRS:
+        raise SourceError(
+            f"{path} has paragraphs of little but marks; save it as .txt or mend its Markdown."
+        )
 
 
 def _parted(path: Path, source: str) -> tuple[Mapping[str, Any], str]:
@@ -150,7 +165,7 @@ def _blocks(body: str) -> Iterator[Block]:
         elif token.type == "tr_open":
             row = []
         elif token.type == "tr_close" and row is not None:
-            yield from _block(_CELL_GAP.join(row))
+            yield from _block(CELL_GAP.join(row))
             row = None
         elif token.type in ("fence", "code_block"):
             yield from _block(token.content)

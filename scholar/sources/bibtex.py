@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import hashlib
 import logging
 import re
 import unicodedata
@@ -16,8 +14,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scholar.errors import SourceError
-from scholar.sources.arxiv import parse_id
-from scholar.sources.record import Record, Skipped
+from scholar.sources.names import parse_id
+from scholar.sources.record import Record, Skipped, canonical_id
+from scholar.sources.textfile import text_of
 from scholar.values import Paper
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def read(path: Path) -> list[Record | Skipped]:
     Names come as "First Last", LaTeX as plain text. Files that an entry names count from the
     folder of `path`. Raises SourceError where there is no BibTeX at all to be read.
     """
-    items = list(_items(_split(_text_of(path))))
+    items = list(_items(_split(text_of(path))))
     if not items:
         raise SourceError(f"{path} holds no BibTeX entry; export it from your reference manager.")
     found: list[Record | Skipped] = []
@@ -92,28 +91,6 @@ class _Fields:
     raw: Mapping[str, str]
     text: Mapping[str, str]
     authors: tuple[str, ...]
-
-
-def _text_of(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or "no reason given"
-        raise SourceError(f"{path} could not be read ({reason}); check the path.") from None
-    for encoding in _encodings(data):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
-
-
-def _encodings(data: bytes) -> tuple[str, ...]:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return ("utf-16",)
-    if b"\0" in data[:4]:  # UTF-16 without its mark: BibTeX begins with ASCII
-        return ("utf-16-be" if data[0] == 0 else "utf-16-le",)
-    return ("utf-8-sig", "cp1252")
 
 
 def _split(text: str) -> list[Block]:
@@ -215,7 +192,7 @@ def _record(fields: _Fields, folder: Path) -> list[Record | Skipped]:
     identifiers, version = _identifiers(fields.raw)
     year = _YEAR.search(fields.raw.get("year", "") or fields.raw.get("date", ""))
     paper = Paper(
-        id=_id(identifiers, title, fields.authors, year[1] if year else ""),
+        id=canonical_id(identifiers, title, fields.authors, int(year[1]) if year else None),
         title=title,
         authors=fields.authors,
         year=int(year[1]) if year else None,
@@ -251,15 +228,6 @@ def _arxiv(raw: Mapping[str, str], doi: str) -> tuple[str, str] | None:
     # The version often stands in the address alone.
     exact = (name for name in found if name[1] and name[0] == found[0][0])
     return next(exact, found[0]) if found else None
-
-
-def _id(identifiers: Mapping[str, str], title: str, authors: tuple[str, ...], year: str) -> str:
-    for kind in ("arxiv", "doi"):
-        if kind in identifiers:
-            return f"{kind}:{identifiers[kind]}"
-    words = " ".join(re.findall(r"\w+", title.casefold()))
-    name = "|".join((words, authors[0].casefold() if authors else "", year))
-    return "bib:" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def _files(fields: _Fields, folder: Path) -> tuple[tuple[Path, ...], list[Skipped]]:

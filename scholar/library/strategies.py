@@ -1,0 +1,307 @@
+"""The ways to search a library, each on its own or several together.
+
+A strategy names one ranking or, joined by "+", several that are fused, and what is done to the
+result then: `graph`, `hybrid+questions`, `graph+rerank+diverse`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+from scholar.errors import UsageError
+from scholar.library.catalogue import REVISION
+from scholar.library.embedding import Vectors32
+from scholar.library.filters import Filters
+from scholar.library.knowledge import Knowledge
+from scholar.library.ranking import CANDIDATES, Ranking, blend, diverse, fuse, ordered
+from scholar.library.rerank import Reranker
+from scholar.library.store import Store
+from scholar.settings import Settings
+from scholar.values import Hit
+
+DEFAULT = "hybrid"
+RANKINGS = {
+    "bm25": "the words of the query",
+    "dense": "the meaning of the query, by the embedder",
+    "hybrid": "both, and what is like the best of them",
+    "graph": "hybrid, led on by the facts that the passages state",
+    "entity": "papers that share rare names with those that fit best",
+    "cocitation": "papers that are cited together with those that fit best",
+    "questions": "passages of which a generated question is like the query",
+}
+STAGES = {
+    "rerank": "the best read once more by a cross-encoder",
+    "diverse": "what says the same spread out",
+}
+READ_AGAIN = 50
+"""Passages that a cross-encoder reads: 1 to 5 s on two cores with one of 22 million parameters."""
+BEST_PAPERS = 5
+"""Papers whose names and companions are followed (SciPIP absorbs the entities of its top 5)."""
+TOGETHER = 7
+"""Papers that must share two names for the one to lead to the other, and more (SciPIP)."""
+PAPERS = 100
+"""Papers that names lead to, from the rarest name on (SciPIP)."""
+LONGEST = 5
+"""Words of a name looked for in the query: SciPIP's entities have 2 to 5."""
+
+
+class Searcher:
+    """Searches `store` by any strategy. Safe to use from several threads."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._knowledge = Knowledge(store.folder / "graph")
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="scholar-words")
+        self._reranker: Reranker | None = None
+        self._questions: tuple[str, list[str], Vectors32 | None] = ("", [], None)
+        self._companions: tuple[str, Mapping[str, Counter[str]]] = ("", {})
+
+    def search(
+        self, query: str, k: int, filters: Filters | None = None, strategy: str = DEFAULT
+    ) -> list[Hit]:
+        """The `k` passages that fit `query` best, best first; scores are `fused` and its parts.
+
+        Raises UsageError where `strategy` names what is not there, or needs what is not set.
+        """
+        rankings, stages = parse(strategy)
+        if "rerank" in stages and not self._settings.reranker:
+            raise UsageError(
+                "No cross-encoder is set to rerank by; set reranker to the folder of one."
+            )
+        if not query.strip():
+            return []
+        self._store.follow()
+        one = _Search(self, query, max(k, CANDIDATES), filters)
+        found = {name: one.by(name) for name in rankings}
+        best = next(iter(found.values()))
+        if len(found) > 1:
+            best = fuse(found, dict.fromkeys(found, 1 / len(found)))
+        for stage in stages:
+            best = one.rerank(best) if stage == "rerank" else one.diverse(best)
+        return one.hits(best[:k])
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._beside.shutdown()
+
+    def state(self) -> str:
+        """What the library holds now, by a name, and the embedder it is embedded by."""
+        return f"{self._store.catalogue.get_meta(REVISION)} {self._store.dense.name}"
+
+    def reranker(self) -> Reranker:
+        """The cross-encoder that the settings name."""
+        self._reranker = self._reranker or Reranker(self._settings.reranker)
+        return self._reranker
+
+    def questions(self) -> tuple[list[str], Vectors32 | None]:
+        """The passages of all generated questions, and the vectors of these, row by row."""
+        state = self.state()
+        if self._questions[0] != state:
+            asked = self._store.enrichment.all_questions()
+            vectors = self._store.dense.embed([text for _, text in asked]) if asked else None
+            self._questions = (state, [id for id, _ in asked], vectors)
+        return self._questions[1:]
+
+    def companions(self) -> Mapping[str, Counter[str]]:
+        """How often papers are cited together, by paper."""
+        state = self.state()
+        if self._companions[0] != state:
+            cited: dict[str, list[str]] = {}
+            for citing, paper in self._store.catalogue.citations():
+                cited.setdefault(citing, []).append(paper)
+            together: dict[str, Counter[str]] = {}
+            for papers in cited.values():
+                for paper in papers:
+                    together.setdefault(paper, Counter()).update(p for p in papers if p != paper)
+            self._companions = (state, together)
+        return self._companions[1]
+
+
+class _Search:
+    """One query, and what it found so far."""
+
+    def __init__(self, owner: Searcher, query: str, depth: int, filters: Filters | None) -> None:
+        self._owner = owner
+        self._store = owner._store
+        self._query = query
+        self._depth = depth
+        self._filters = filters
+        self._parts: dict[str, Mapping[str, float]] = {}
+        self._vectors: dict[str, Vectors32] = {}
+
+    def by(self, name: str) -> Ranking:
+        """The ranking called `name`; its scores are kept."""
+        ways: dict[str, Callable[[], Ranking]] = {
+            "bm25": lambda: self._words,
+            "dense": lambda: self._near or [],
+            "hybrid": lambda: self._hybrid,
+            "graph": self._graph,
+            "entity": self._entity,
+            "cocitation": self._cocitation,
+            "questions": self._questions,
+        }
+        ranking = ways[name]()
+        self._parts.setdefault(name, dict(ranking))
+        return ranking
+
+    def rerank(self, ranking: Ranking) -> Ranking:
+        """`ranking` with its first READ_AGAIN in the order of a cross-encoder."""
+        passages = self._store.catalogue.passages([id for id, _ in ranking[:READ_AGAIN]])
+        titles = self._store.catalogue.titles([passage.paper_id for passage in passages])
+        texts = [f"{titles[passage.paper_id]}\n{passage.text}" for passage in passages]
+        scores = self._owner.reranker().score(self._query, texts)
+        read = {p.id: score for p, score in zip(passages, scores, strict=True)}
+        self._parts["rerank"] = read
+        rest = [pair for pair in ranking if pair[0] not in read]
+        return [*ordered(read), *rest]
+
+    def diverse(self, ranking: Ranking) -> Ranking:
+        """`ranking` with what says the same spread out."""
+        return diverse(ranking, self._vectors_of([id for id, _ in ranking]))
+
+    def hits(self, ranking: Ranking) -> list[Hit]:
+        """`ranking` with the papers and the scores of its parts, without what is gone."""
+        owners = self._store.catalogue.owners([id for id, _ in ranking])
+        return [
+            Hit(id, owners[id], {"fused": score} | self._scores(id))
+            for id, score in ranking
+            if id in owners
+        ]
+
+    def _scores(self, id: str) -> dict[str, float]:
+        return {name: part[id] for name, part in self._parts.items() if id in part}
+
+    @cached_property
+    def _vector(self) -> Vectors32 | None:
+        vectors = self._store.dense.embed([self._query])
+        return None if vectors is None else vectors[0]
+
+    @cached_property
+    def _words(self) -> Ranking:
+        return self._store.by_words(self._query, self._depth, self._filters)
+
+    @cached_property
+    def _near(self) -> Ranking | None:
+        vector = self._vector
+        return (
+            None if vector is None else self._store.by_meaning(vector, self._depth, self._filters)
+        )
+
+    @cached_property
+    def _hybrid(self) -> Ranking:
+        # Both indexes are searched at once; neither holds the interpreter.
+        waiting = self._owner._beside.submit(lambda: self._words)
+        near, vector = self._near, self._vector
+        words = waiting.result()
+        self._parts["bm25"] = dict(words)
+        if near is None or vector is None:
+            return fuse({"bm25": words}, {"bm25": 1.0})
+        self._parts["dense"] = dict(near)
+        return blend(words, near, vector, self._vectors_of([id for id, _ in (*near, *words)]))
+
+    def _graph(self) -> Ranking:
+        # What the graph finds is filtered after it, so more is asked for.
+        owner = self._owner
+        facts = self._store.enrichment.all_facts
+        graph = owner._knowledge.graph(owner.state(), facts, self._store.dense.embed)
+        most = self._depth * (10 if self._filters else 1)
+        found = graph.rank(self._query, self._vector, self._hybrid, most)
+        allowed = self._permitted([id for id, _ in found])
+        return [pair for pair in found if pair[0] in allowed][: self._depth] or self._hybrid
+
+    def _entity(self) -> Ranking:
+        enrichment = self._store.enrichment
+        best = self._best_papers()
+        names = [*_phrases(self._query), *_names(enrichment.entities_of(best))]
+        named = enrichment.papers_named(names)
+        counts: Counter[str] = Counter()
+        for pairs in enrichment.entities_of({p for ps in named.values() for p in ps}).values():
+            counts.update({name for name, _ in pairs})
+        named |= enrichment.papers_named([n for n, c in counts.items() if c > TOGETHER])
+        papers: dict[str, None] = {}
+        for name in sorted(named, key=lambda name: (len(named[name]), name)):
+            papers |= dict.fromkeys(sorted(named[name]))
+            if len(papers) >= PAPERS:
+                break
+        return self._passages_of(list(papers)[:PAPERS])
+
+    def _cocitation(self) -> Ranking:
+        together = self._owner.companions()
+        companions = {
+            min(counts.items(), key=lambda pair: (-pair[1], pair[0]))[0]
+            for paper in self._best_papers()
+            if (counts := together.get(paper))
+        }
+        return self._passages_of(sorted(companions))
+
+    def _questions(self) -> Ranking:
+        ids, vectors = self._owner.questions()
+        if vectors is None or self._vector is None:
+            return []
+        best: dict[str, float] = {}
+        for id, cosine in zip(ids, vectors @ self._vector, strict=True):
+            best[id] = max(best.get(id, -1.0), float(cosine))
+        allowed = self._permitted(best)
+        return ordered({id: score for id, score in best.items() if id in allowed})[: self._depth]
+
+    def _best_papers(self) -> list[str]:
+        owners = self._store.catalogue.owners([id for id, _ in self._hybrid])
+        papers = (owners[id] for id, _ in self._hybrid if id in owners)
+        return list(dict.fromkeys(papers))[:BEST_PAPERS]
+
+    def _passages_of(self, papers: Sequence[str]) -> Ranking:
+        """The passages of `papers`, nearest to the query first; without an embedder by words."""
+        ids = [passage.id for passage in self._store.catalogue.passages_of(papers)]
+        allowed = self._permitted(ids)
+        ids = [id for id in ids if id in allowed]
+        if self._vector is None:
+            known = dict(self._words)
+            return ordered({id: known.get(id, 0.0) for id in ids})[: self._depth]
+        vectors = self._vectors_of(ids)
+        return ordered({id: float(v @ self._vector) for id, v in vectors.items() if id in allowed})[
+            : self._depth
+        ]
+
+    def _vectors_of(self, ids: Iterable[str]) -> dict[str, Vectors32]:
+        wanted = list(dict.fromkeys(ids))
+        unknown = [id for id in wanted if id not in self._vectors]
+        self._vectors |= self._store.dense.vectors_of(unknown)
+        return {id: self._vectors[id] for id in wanted if id in self._vectors}
+
+    def _permitted(self, ids: Iterable[str]) -> set[str]:
+        wanted = list(ids)
+        if not self._filters or not wanted:
+            return set(wanted)
+        return set(self._store.lexical.passing(self._filters, len(wanted), wanted))
+
+
+def parse(strategy: str) -> tuple[list[str], list[str]]:
+    """The rankings and the stages that `strategy` names; `hybrid` where it names stages alone."""
+    named = [name.strip() for name in strategy.split("+")]
+    for name in named:
+        if name not in RANKINGS and name not in STAGES:
+            known = ", ".join([*RANKINGS, *STAGES])
+            raise UsageError(
+                f"No strategy is called '{name}'; use one of {known}, or several joined by +."
+            )
+    rankings = list(dict.fromkeys(name for name in named if name in RANKINGS))
+    return rankings or [DEFAULT], [name for name in named if name in STAGES]
+
+
+def _phrases(query: str) -> list[str]:
+    """What in `query` may be a name, as it is spelled there and in small letters."""
+    words = [word.strip(".,;:?!\"'()[]") for word in query.split()]
+    spans = [
+        " ".join(words[at : at + length])
+        for length in range(1, LONGEST + 1)
+        for at in range(len(words) - length + 1)
+    ]
+    return list(dict.fromkeys(form for span in spans for form in (span, span.lower()) if form))
+
+
+def _names(entities: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    return list(dict.fromkeys(name for pairs in entities.values() for name, _ in pairs))
