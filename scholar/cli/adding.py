@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import TextColumn
 
 from scholar import report, settings
 from scholar.cli.checking import after_adding
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import counting, notice, out, print_json
 from scholar.errors import SourceError, UsageError
 from scholar.library import Library
 from scholar.library.ingest import Result, Status, expand, ingest
@@ -59,16 +59,7 @@ async def add_all(
     most: int = 20,
 ) -> list[Result]:
     """Add everything under a progress bar; one result per single source."""
-    bar = Progress(
-        TextColumn("  {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[name]}"),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    with bar:
+    with counting(TextColumn("{task.fields[name]}")) as bar:
         task = bar.add_task("looking", total=None, name="")
         items = await expand(library, sources, known, query=query, limit=most, service=service)
         bar.update(task, description="adding", total=len(items))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from scholar import report, settings
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import counting, err, notice, out, print_json
 from scholar.errors import SourceError
 from scholar.library import Library
 from scholar.library.fate import Fates, look_up
@@ -31,7 +29,9 @@ async def check(ids: Sequence[str], json: bool) -> int:
     try:
         papers = await resolve(library, ids) if ids else await library.papers()
         fates = await _under_a_bar(library, papers, known)
-        marked = [p for p in await library.papers([p.id for p in papers]) if p.retracted or p.newer]
+        # By their old ids, as some may have become part of another work.
+        now = {p.id: p for p in (await library.find_all([p.id for p in papers])).values()}
+        marked = [paper for paper in now.values() if paper.retracted or paper.newer]
     finally:
         library.close()
     if json:
@@ -68,15 +68,7 @@ async def after_adding(
 async def _under_a_bar(
     library: Library, papers: Sequence[Paper], known: Settings, patience: float | None = None
 ) -> Fates:
-    bar = Progress(
-        TextColumn("  {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    with bar:
+    with counting() as bar:
         task = bar.add_task("looking up", total=len(papers))
 
         def at(done: int) -> None:

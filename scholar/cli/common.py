@@ -16,6 +16,7 @@ from typing import Any
 import platformdirs
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
 from scholar import report
 from scholar.errors import ScholarError
@@ -64,6 +65,19 @@ def complain(message: str) -> None:
 def notice(message: str) -> None:
     """Say on standard error what a person should know."""
     err.print(report.plain(message), style="yellow")
+
+
+def counting(*more: ProgressColumn) -> Progress:
+    """A bar on standard error that counts what is done and goes when all is; none in a pipe."""
+    return Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *more,
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
 
 
 def print_json(value: object) -> None:

@@ -10,13 +10,11 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from scholar import report, settings
 from scholar.agents.enricher import KINDS, Enriched, enrich
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
-from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
+from scholar.cli.common import CANCELLED, complain, counting, err, notice, out, print_json
 from scholar.errors import BudgetSpent, ModelError, SettingsError, UsageError
 from scholar.library import Kind, Library
 from scholar.values import Usage
@@ -79,16 +77,8 @@ async def run(names: Sequence[str], flags: dict[str, Any], json: bool) -> int:
 async def _work(
     library: Library, gateway: Gateway, ledger: Ledger, kinds: Sequence[Kind], told: _Sum
 ) -> int:
-    bar = Progress(
-        TextColumn("  {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
     try:
-        with bar:
+        with counting() as bar:
             for kind in kinds:
                 total = (await library.lacking())[kind]
                 task = bar.add_task(_NAMES[kind], total=total)

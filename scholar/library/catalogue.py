@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -52,6 +54,8 @@ class Catalogue:
             file = f"{Path(url.database or '').absolute().as_uri()}?immutable=1"
             url = url.set(database=file, query={"uri": "true"})
         self.read_only = read_only
+        self._reading = threading.Lock()
+        self._reader: Any = None
         self._engine = sa.create_engine(url, json_serializer=_to_json)
         if self._engine.dialect.name == "sqlite":
             if not read_only:
@@ -201,8 +205,7 @@ class Catalogue:
 
     def owners(self, ids: Iterable[str]) -> dict[str, str]:
         """The paper of each of the passages `ids`, without those that are not to be seen."""
-        query = sa.select(passages.c.id, passages.c.paper_id).join(papers).where(shown)
-        return {row["id"]: row["paper_id"] for row in self._by_chunk(query, passages.c.id, ids)}
+        return dict(self.quick(rows.OWNERS_SQL, ids=json.dumps(list(ids))))
 
     def passages_of(self, paper_ids: Sequence[str]) -> list[Passage]:
         """All passages of the papers `paper_ids`, in reading order."""
@@ -311,8 +314,8 @@ class Catalogue:
 
     def get_meta(self, key: str) -> str | None:
         """A remembered fact about the library, or None."""
-        rows = self.fetch(sa.select(meta.c.value).where(meta.c.key == key))
-        return str(rows[0]["value"]) if rows else None
+        found = self.quick(rows.META_SQL, key=key)
+        return str(found[0][0]) if found else None
 
     def set_meta(self, **facts: str) -> None:
         """Remember facts about the library, all or none."""
@@ -328,7 +331,16 @@ class Catalogue:
 
     def close(self) -> None:
         """Give back the connections."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         self._engine.dispose()
+
+    def quick(self, sql: str, **values: str) -> list[Any]:
+        """What `sql` finds. For what each search asks: with SQLAlchemy it would take twice as long."""
+        with _readable_errors(), self._reading:
+            self._reader = self._reader or self._engine.raw_connection()
+            return list(self._reader.driver_connection.execute(sql, values))
 
     def fetch(self, query: sa.Select[Any]) -> Sequence[RowMapping]:
         """What `query` finds."""
@@ -367,9 +379,9 @@ class Catalogue:
 def _readable_errors() -> Iterator[None]:
     try:
         yield
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
         raise LibraryError(
-            f"The library's database cannot be used ({error.orig}); "
+            f"The library's database cannot be used ({getattr(error, 'orig', error)}); "
             "check that SCHOLAR_HOME is writable and has room, then try again."
         ) from error
 

@@ -135,7 +135,8 @@ class Dense:
 
     def vectors_of(self, ids: Sequence[str]) -> dict[str, Vectors32]:
         """The unit vectors of the passages `ids`, of those that have one."""
-        return self._kept.of(self.name, ids)
+        known = self._built_with if self._settled else None  # what `follow` keeps up to date
+        return self._kept.of(known or self.name, ids)
 
     def write(
         self,

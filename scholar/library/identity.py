@@ -281,7 +281,10 @@ def is_published(paper: Paper) -> bool:
 
 def _newer(text: Paper, rest: Paper) -> str:
     known = max((text.newer, rest.newer, rest.version), key=version_number)
-    return known if version_number(known) > version_number(text.version) > 0 else ""
+    if version_number(known) > version_number(text.version) > 0:
+        return known
+    # A later version that has a DOI of its own has no number.
+    return "" if version_number(text.newer) else text.newer
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ Chroma's own are found by nearness; to look up one by its passage takes it ten t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from scholar.library.catalogue import Catalogue
 from scholar.library.embedding import Vectors32
-from scholar.library.rows import chunks, delete, insert
+from scholar.library.rows import VECTORS_SQL, chunks, delete, insert
 from scholar.library.schema import embedded, passages
 
 
@@ -50,11 +51,6 @@ class Kept:
         return {digest: vector for id, (digest, vector) in rows.items() if digests[id] == digest}
 
     def _rows(self, embedder: str, ids: Iterable[str]) -> dict[str, tuple[str, Vectors32]]:
-        query = sa.select(embedded.c.passage_id, embedded.c.digest, embedded.c.vector)
-        query = query.where(embedded.c.embedder == embedder)
-        found: dict[str, tuple[str, Vectors32]] = {}
-        with self._catalogue.connection() as connection:
-            for chunk in chunks(ids):
-                rows = connection.execute(query.where(embedded.c.passage_id.in_(chunk)))
-                found |= {id: (digest, np.frombuffer(v, np.float32)) for id, digest, v in rows}
-        return found
+        wanted = json.dumps(list(ids))
+        rows = self._catalogue.quick(VECTORS_SQL, embedder=embedder, ids=wanted)
+        return {id: (digest, np.frombuffer(vector, np.float32)) for id, digest, vector in rows}

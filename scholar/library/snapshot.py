@@ -104,7 +104,9 @@ def _unpack(source: Path, parts: Path) -> None:
         if not (parts / CATALOGUE).is_file():
             raise KeyError(CATALOGUE)
     except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        # tarfile tells on a line each what every form of compression says of it.
+        reason = "it is no tar file" if isinstance(error, tarfile.ReadError) else error
         raise LibraryError(
-            f"{source} is no whole snapshot ({error}); give a file that scholar library snapshot "
+            f"{source} is no whole snapshot ({reason}); give a file that scholar library snapshot "
             "has made."
         ) from error

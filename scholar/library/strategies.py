@@ -194,7 +194,7 @@ class _Search:
     @cached_property
     def _hybrid(self) -> Ranking:
         # Both indexes are searched at once; neither holds the interpreter.
-        waiting = self._owner._beside.submit(lambda: self._words)
+        waiting = self._owner._beside.submit(self._words_and_vectors)
         near, vector = self._near, self._vector
         words = waiting.result()
         self._parts["bm25"] = dict(words)
@@ -202,6 +202,11 @@ class _Search:
             return fuse({"bm25": words}, {"bm25": 1.0})
         self._parts["dense"] = dict(near)
         return blend(words, near, vector, self._vectors_of([id for id, _ in (*near, *words)]))
+
+    def _words_and_vectors(self) -> Ranking:
+        """What the words find, whose vectors are known then."""
+        self._vectors_of([id for id, _ in self._words])
+        return self._words
 
     def _graph(self) -> Ranking:
         # What the graph finds is filtered after it, so more is asked for.

@@ -11,9 +11,14 @@ import sys
 import embedding_rate
 import evidence
 import gateway
+import graph_walk
+import ingest
+import kill
 import local
+import reading
 import retrieval
 import rounds
+import scale
 import startup
 
 
@@ -32,7 +37,12 @@ def main() -> None:
     asyncio.run(evidence.main())
     embedding_rate.main()
     local.main()
+    reading.main()
+    asyncio.run(ingest.main())
+    scale.main()
+    kill.main()
     retrieval.main()
+    graph_walk.main()
 
 
 if __name__ == "__main__":
