@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from scholar import prompts
-from scholar.agents import writer
+from scholar.agents.evidence import show
 from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.errors import BudgetSpent, ModelError
@@ -96,7 +96,7 @@ async def _ask(juror: str, state: State, context: Context) -> Verdict:
         conflicts=draft.conflicts,
         missing=draft.missing,
         searched=state.get("searched", []),
-        quotes=await writer.show(context, state["evidence"]),
+        quotes=await show(context, state["evidence"]),
     )
     vote = await context.ask(prompt, _Vote)
     reasons = tuple(reason.strip() for reason in vote.reasons if reason.strip())

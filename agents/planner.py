@@ -1,17 +1,39 @@
-"""The planner: what the question is, and which steps answer it."""
+"""The planner: what the question is, and which steps answer it, round by round.
+
+A round opens steps; they are searched, read and resolved; then the strategy of the preset says
+whether there is another. Only a strategy that needs a model's word for that asks for it.
+"""
 
 from __future__ import annotations
 
-from scholar import prompts
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from scholar import prompts, tools
 from scholar.backends.schema import Reply
 from scholar.context import Context
-from scholar.errors import UsageError
+from scholar.errors import ModelRefused, ReplyInvalid, UsageError
 from scholar.events import Planned
 from scholar.state import State, Update, blank
-from scholar.values import Step
+from scholar.values import Prior, Step
 
 MAX_QUESTION = 4_000
 """Characters of the longest question: more is a document, which belongs into the library."""
+
+
+SURE = 0.9
+"""From here on a prior is taken for sure, and one round of planning has to do."""
+_SURENESS = {"high": SURE, "medium": 0.6, "low": 0.3}
+_UNKNOWN = frozenset({"", "unknown", "i don't know", "not known", "n/a"})
+MOST_PREMISES = 5
+"""Premises of one question; a question that asserts more is a text."""
+NOTE_QUOTES = 4
+"""Quotes that a note repeats; twenty notes then fit a window of 8,000 tokens."""
+NOTE_CHARACTERS = 800
+"""Characters that a note repeats of what a tool said, for the same reason."""
+_REFERENCE = re.compile(r"#(s\d+)\b")
 
 
 class _Step(Reply):
@@ -20,7 +42,52 @@ class _Step(Reply):
 
 
 class _Plan(Reply):
+    premises: list[str]
     steps: list[_Step]
+
+
+class _Link(Reply):
+    question: str
+    query: str
+    answer: str
+
+
+class _Chain(Reply):
+    steps: list[_Link]
+
+
+class _FollowUp(Reply):
+    enough: bool
+    steps: list[_Step]
+
+
+class _Node(Reply):
+    id: str
+    op: Literal["retrieve", "compute", "deduce"]
+    question: str
+    query: str
+    parents: list[str]
+
+
+class _Graph(Reply):
+    steps: list[_Node]
+
+
+class _Argument(Reply):
+    name: str
+    value: str
+
+
+class _ToolStep(Reply):
+    reason: str
+    tool: str
+    arguments: list[_Argument]
+    question: str
+
+
+class _Prior(Reply):
+    answer: str
+    sure: Literal["high", "medium", "low"]
 
 
 async def intake(state: State, context: Context) -> Update:
@@ -52,32 +119,286 @@ async def intake(state: State, context: Context) -> Update:
     return {**blank(), "question": question, "run_id": run_id, "started": started}
 
 
-async def plan(state: State, context: Context) -> Update:
-    """Split the question into steps to search for.
+async def gate(state: State, context: Context) -> Update:
+    """What the model believes before anything is read, where the preset wants to know.
 
-    Without a model, or in a preset that does not plan, the question is the only step. Sent back by
-    the jury for more evidence, the jurors' own queries are the new steps: no further call, and no
-    step where all of them were searched for already.
+    It steers how much is planned and is never evidence. A model that will not say believes nothing.
     """
+    if not (context.preset.gate and context.has_models):
+        return {}
+    try:
+        reply = await context.ask(prompts.render("prior", question=state["question"]), _Prior)
+    except (ReplyInvalid, ModelRefused) as error:
+        return {"notes": [f"What the model believes beforehand is not known: {error}"]}
+    answer = reply.answer.strip()
+    known = answer.lower().strip(" .") not in _UNKNOWN
+    return {"prior": Prior(answer if known else "", _SURENESS[reply.sure] if known else 0.0)}
+
+
+async def plan(state: State, context: Context) -> Update:
+    """Open the steps of the next round.
+
+    Without a model the question is the only step. Sent back by the jury for more evidence, the
+    jurors' own queries are the new steps: no further call, and no step where all of them were
+    searched for already. A later round that cannot be planned ends the planning with a note, for
+    there is something to write from.
+    """
+    notes: list[str] = []
+    premises = state.get("premises", [])
     if state.get("decision") == "search_more":
-        steps = _steps_of_the_jury(state)
+        steps = [*state["steps"], *_steps_of_the_jury(state)]
+    elif not context.has_models:
+        steps = _only_the_question(state)
     else:
-        steps = await _first_steps(state, context)
-    context.emit(Planned(tuple(steps)))
-    return {"steps": [*state.get("steps", []), *steps]}
+        try:
+            premises, steps = await _STRATEGIES[context.preset.plan](state, context)
+        except (ReplyInvalid, ModelRefused) as error:
+            if not state.get("rounds"):
+                raise
+            premises, steps = premises, state["steps"]
+            notes = [f"Planning ended early: {error}"]
+    steps = _shared_out(steps, state, context)
+    context.emit(Planned(tuple(step for step in steps if step.status == "open")))
+    return {
+        "premises": premises,
+        "steps": steps,
+        "rounds": state.get("rounds", 0) + 1,
+        "more": False,
+        "notes": notes,
+    }
 
 
-async def _first_steps(state: State, context: Context) -> list[Step]:
-    question = state["question"]
-    if not (context.preset.plan and context.has_models):
-        return [Step("s1", question, question)]
+def may_go_on(state: State, context: Context) -> bool:
+    """Whether the bounds allow another round of planning; one has to do where the prior is sure."""
+    prior = state.get("prior")
+    most = 1 if prior and prior.sure >= SURE else context.preset.rounds
+    return state.get("rounds", 0) < most
+
+
+Planning = tuple[list[str], list[Step]]
+"""The premises of the question, and all steps: those known, and the new ones that are open."""
+
+
+async def _question(state: State, context: Context) -> Planning:
+    return [], _only_the_question(state)
+
+
+def _only_the_question(state: State) -> list[Step]:
+    prior = state.get("prior")
+    query = " ".join(filter(None, (state["question"], prior.answer if prior else "")))
+    return [Step("s1", state["question"], query)]
+
+
+async def _single(state: State, context: Context) -> Planning:
     most = context.preset.steps
-    reply = await context.ask(prompts.render("planner", question=question, most=most), _Plan)
-    wanted = [step for step in reply.steps if step.question.strip()][:most]
+    prompt = prompts.render("planner", question=state["question"], most=most)
+    reply = await context.ask(prompt, _Plan)
+    steps = [_step(n, item.question, item.query) for n, item in enumerate(reply.steps, start=1)]
+    steps = [step for step in steps if step.question][:most] or _only_the_question(state)
+    premises = [text.strip() for text in reply.premises if text.strip()]
+    return premises[:MOST_PREMISES], steps
+
+
+async def _chain(state: State, context: Context) -> Planning:
+    """Search-in-the-Chain: the model drafts questions with answers, and grows on from what the
+    papers made of them. (Xu et al. 2024, section 3.)
+    """
+    known = state["steps"]
+    prompt = prompts.render(
+        "chain", question=state["question"], known=known, most=context.preset.steps
+    )
+    reply = await context.ask(prompt, _Chain)
+    drafted = [
+        replace(_step(n, link.question, link.query), prior=_believed(link.answer))
+        for n, link in enumerate(reply.steps[: context.preset.steps], start=len(known) + 1)
+    ]
+    return state["premises"], [*known, *_new(drafted, known)] or _only_the_question(state)
+
+
+async def _follow_up(state: State, context: Context) -> Planning:
+    """i-MedRAG: questions in view of the answers so far. (Xiong et al. 2024, section 3.)"""
+    known, most = state["steps"], context.preset.steps
+    prompt = prompts.render("follow_up", question=state["question"], known=known, most=most)
+    reply = await context.ask(prompt, _FollowUp)
+    wanted = [] if reply.enough and known else reply.steps[:most]
+    asked = [
+        _step(n, item.question, item.query) for n, item in enumerate(wanted, start=len(known) + 1)
+    ]
+    return state["premises"], [*known, *_new(asked, known)] or _only_the_question(state)
+
+
+async def _graph(state: State, context: Context) -> Planning:
+    """KAG: typed steps that name those they need. One call; a later round opens what has become
+    ready. (Liang et al. 2024, section 2.3.)
+    """
+    if state.get("rounds"):
+        return state["premises"], opened(state["steps"])
+    most = context.preset.steps
+    prompt = prompts.render("graph", question=state["question"], most=most)
+    reply = await context.ask(prompt, _Graph)
+    steps = _acyclic(_node(item) for item in reply.steps[:most])
+    return [], opened(steps) or _only_the_question(state)
+
+
+async def _tool_step(state: State, context: Context) -> Planning:
+    """Sibyl: one tool at a time, with ordered notes as the only memory. (Wang et al. 2024,
+    section 3.)
+    """
+    known = state["steps"]
+    offered = tools.offered(context)
+    prompt = prompts.render(
+        "tool_step",
+        question=state["question"],
+        tools=offered,
+        notes=list(_notes(state)),
+        left=context.preset.rounds - state.get("rounds", 0),
+    )
+    reply = await context.ask(prompt, _ToolStep)
+    arguments = tuple((item.name, item.value) for item in reply.arguments)
+    step = Step(
+        f"s{len(known) + 1}",
+        reply.question.strip() or state["question"],
+        dict(arguments).get("query", ""),
+        op="tool",
+        tool=reply.tool.strip(),
+        arguments=arguments,
+    )
+    again = any((old.tool, old.arguments) == (step.tool, step.arguments) for old in known)
+    if again or step.tool not in {tool.name for tool in offered}:  # "finish" among them
+        return [], known or _only_the_question(state)
+    return [], [*known, step]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a prompt shows of a step that is done."""
+
+    id: str
+    tool: str
+    text: str
+
+
+def _notes(state: State) -> Iterator[Note]:
+    """One note for each step: its answer, the quotes found for it, and what its tool said."""
+    for step in state["steps"]:
+        quotes = [item.quote for item in state["evidence"] if step.id in item.steps]
+        told = [item.text[:NOTE_CHARACTERS] for item in state["told"] if item.step == step.id]
+        parts = (step.question, step.answer, *quotes[:NOTE_QUOTES], *told)
+        text = "\n".join(part for part in parts if part)
+        if not (quotes or told):
+            text += "\nIt brought nothing."
+        arguments = ", ".join(value for _, value in step.arguments)
+        yield Note(step.id, f"{step.tool}({arguments})", text)
+
+
+_STRATEGIES: dict[str, Callable[[State, Context], Awaitable[Planning]]] = {
+    "question": _question,
+    "single": _single,
+    "chain": _chain,
+    "follow_up": _follow_up,
+    "graph": _graph,
+    "tool_step": _tool_step,
+}
+
+
+def opened(steps: Sequence[Step]) -> list[Step]:
+    """`steps` with those open whose parents are done, the parents' answers put in their places.
+
+    Where a parent brought no answer, its question stands in: the search goes on with what it has.
+    """
+    done = {step.id: step for step in steps if step.status not in ("waiting", "open")}
     return [
-        Step(f"s{n}", step.question.strip(), step.query.strip() or step.question.strip())
-        for n, step in enumerate(wanted, start=1)
-    ] or [Step("s1", question, question)]
+        _filled(step, done)
+        if step.status == "waiting" and all(id in done for id in step.parents)
+        else step
+        for step in steps
+    ]
+
+
+def _filled(step: Step, done: dict[str, Step]) -> Step:
+    def answer(match: re.Match[str]) -> str:
+        parent = done.get(match[1])
+        return (parent.answer or parent.prior or parent.question) if parent else ""
+
+    def fill(text: str) -> str:
+        return " ".join(_REFERENCE.sub(answer, text).split())
+
+    arguments = tuple((name, fill(value)) for name, value in step.arguments)
+    return replace(
+        step,
+        question=fill(step.question),
+        query=fill(step.query),
+        arguments=arguments,
+        status="open",
+    )
+
+
+def _node(item: _Node) -> Step:
+    named = (*item.parents, *_REFERENCE.findall(f"{item.question} {item.query}"))
+    step = Step(
+        item.id.strip(),
+        item.question.strip(),
+        item.query.strip() or item.question.strip(),
+        status="waiting",
+        op="deduce" if item.op == "deduce" else "retrieve",
+        parents=tuple(dict.fromkeys(named)),
+    )
+    if item.op != "compute":
+        return step
+    return replace(step, op="tool", tool="calculate", arguments=(("expression", item.query),))
+
+
+def _acyclic(steps: Iterable[Step]) -> list[Step]:
+    """`steps` without those that have no question or a number twice, each naming earlier ones only,
+    so that none can wait for itself.
+    """
+    kept: dict[str, Step] = {}
+    for step in steps:
+        if step.id and step.question and step.id not in kept:
+            parents = tuple(id for id in step.parents if id in kept)
+            kept[step.id] = replace(step, parents=parents)
+    return list(kept.values())
+
+
+def _step(number: int, question: str, query: str) -> Step:
+    question = question.strip()
+    return Step(f"s{number}", question, query.strip() or question)
+
+
+def _believed(answer: str) -> str:
+    answer = answer.strip()
+    return "" if answer.lower().strip(" .") in _UNKNOWN else answer
+
+
+def _new(steps: Iterable[Step], known: Sequence[Step]) -> list[Step]:
+    """Those of `steps` that were not asked before, or not so, numbered on from `known`."""
+    seen = {(step.question.lower(), step.query.lower()) for step in known}
+    seen |= {(step.question.lower(), "") for step in known if step.status != "unsolved"}
+    fresh: list[Step] = []
+    for step in steps:
+        keys = {(step.question.lower(), step.query.lower()), (step.question.lower(), "")}
+        if step.question and not keys & seen:
+            seen |= keys
+            fresh.append(replace(step, id=f"s{len(known) + len(fresh) + 1}"))
+    return fresh
+
+
+def _shared_out(steps: Sequence[Step], state: State, context: Context) -> list[Step]:
+    """`steps` with the passages that each open one may read, where the preset bounds their sum.
+
+    What is left is shared by the steps that search, those that still wait among them.
+    """
+    if context.preset.reads is None:
+        return list(steps)
+    pending = [s for s in steps if s.status in ("open", "waiting") and s.op == "retrieve"]
+    left = max(0, context.preset.reads - len(state.get("read", [])))
+    share = max(1, left // max(1, len(pending)))
+    return [
+        replace(step, k=min(share, context.k) if context.preset.plan == "chain" else share)
+        if step.status == "open" and step.op == "retrieve"
+        else step
+        for step in steps
+    ]
 
 
 def _steps_of_the_jury(state: State) -> list[Step]:

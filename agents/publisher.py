@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from scholar.agents import retriever
+from scholar.agents import extractor
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
@@ -51,7 +51,7 @@ async def publish(state: State, context: Context) -> Update:
     failure = state.get("failure")
     try:
         if failure and failure.outcome in _WITHOUT_MODEL and not state.get("evidence"):
-            state = {**state, **await retriever.read_without_model(state, context)}
+            state = {**state, **await extractor.read_without_model(state, context)}
         return {"answer": await _answer(state, context)}
     except LibraryError as error:
         # A quote that can no longer be checked is not published.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import pydantic_core
 
 from scholar import prompts
-from scholar.agents import retriever
+from scholar.agents.evidence import Chosen, as_event, gather, label, show, windows
 from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.events import Drafting
@@ -59,15 +58,6 @@ class _QuotedDraft(Reply):
     missing: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A piece of evidence as a prompt shows it."""
-
-    id: str
-    title: str
-    text: str
-
-
 async def compose(state: State, context: Context) -> Update:
     """Write the draft, or write it again with the jury's objections in view."""
     if context.preset.read == "combined":
@@ -88,19 +78,10 @@ async def compose(state: State, context: Context) -> Update:
     return {"draft": _as_draft(reply), "revision": state["revision"] + revised}
 
 
-async def show(context: Context, evidence: Iterable[Evidence]) -> list[Shown]:
-    """The evidence with its papers' titles, paper by paper in reading order."""
-    evidence = list(evidence)
-    papers = list(dict.fromkeys(item.paper_id for item in evidence))
-    ordered = sorted(evidence, key=lambda item: (papers.index(item.paper_id), item.start))
-    titles = {paper.id: paper.title for paper in await context.library.papers(papers)}
-    return [Shown(item.id, titles.get(item.paper_id, ""), item.quote) for item in ordered]
-
-
 async def _read_and_write(state: State, context: Context) -> Update:
-    passages = await retriever.label(context, await context.library.passages(state["read"]))
+    passages = await label(context, await context.library.passages(state["read"]))
     # One call reads what one window takes, the best first.
-    shown = next(retriever.windows(passages, context.settings.context_window))
+    shown = next(windows(passages, context.settings.context_window))
     prompt = prompts.render(
         "answer", question=state["question"], passages=shown, most=MAX_SENTENCES
     )
@@ -109,8 +90,8 @@ async def _read_and_write(state: State, context: Context) -> Update:
 
     def found(sentences: Iterable[_QuotedSentence]) -> list[Evidence]:
         quotes = [quote for sentence in sentences for quote in sentence.quotes]
-        chosen = [retriever.Chosen(quote.passage, quote.quote, steps) for quote in quotes]
-        return retriever.gather([], chosen, shown)
+        chosen = [Chosen(quote.passage, quote.quote, steps) for quote in quotes]
+        return gather([], chosen, shown)
 
     sides = [side for conflict in reply.conflicts for side in conflict.sides]
     given = sum(len(sentence.quotes) for sentence in (*reply.sentences, *sides))
@@ -126,7 +107,7 @@ async def _read_and_write(state: State, context: Context) -> Update:
         tuple(Conflict(c.about.strip(), tuple(map(cite, c.sides))) for c in reply.conflicts),
         _missing(reply.missing),
     )
-    context.emit(retriever.as_event(evidence, max(0, given - len(evidence))))
+    context.emit(as_event(evidence, max(0, given - len(evidence))))
     left_out = len(passages) - len(shown)
     notes = [f"{left_out} passages found did not fit the context window."] if left_out else []
     return {"draft": draft, "evidence": evidence, "notes": notes}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scholar import prompts
-from scholar.agents import retriever
+from scholar.agents import evidence, reader
 from scholar.backends import split_model_id
 from scholar.backends.forms import CHARS_PER_TOKEN
 from scholar.library.passages import WORDS
@@ -75,10 +75,10 @@ def estimate(question: str, preset: Preset, settings: Settings, k: int | None = 
 def _calls(question: str, preset: Preset, settings: Settings, k: int) -> Iterator[_Calls]:
     searches, drafts = 1 + preset.searches, 1 + preset.searches + preset.revisions
     steps = preset.steps if preset.plan else 1
-    room = int(settings.context_window * retriever.WINDOW_SHARE * retriever.CHARACTERS_PER_TOKEN)
+    room = int(settings.context_window * evidence.WINDOW_SHARE * evidence.CHARACTERS_PER_TOKEN)
     found = steps * k * WORDS * _CHARS_PER_WORD
     windows = math.ceil(found / room)
-    most_quotes = retriever.MAX_QUOTES * windows * searches * _QUOTE
+    most_quotes = reader.MAX_QUOTES * windows * searches * _QUOTE
     draft = _REPLIES["writer"][1] * CHARS_PER_TOKEN
     passages, quotes = (_LEAST_TEXT, min(found, room)), (_LEAST_TEXT, most_quotes + draft)
     asked = {"question": question}

@@ -42,6 +42,14 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """What the evidence has made of the steps so far."""
+
+    steps: tuple[Step, ...]
+    type: Literal["resolved"] = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
 class Drafting:
     """The draft so far, as it is being written. Not yet checked."""
 
@@ -123,6 +131,7 @@ Event = (
     Planned
     | Searched
     | Read
+    | Resolved
     | Drafting
     | Drafted
     | Voted

@@ -1,9 +1,9 @@
 """The state machine: which node follows which, and with which services they run.
 
-    intake → plan ⇉ search → read → resolve → compose → verify → deliberate → publish
-               ▲                                 ▲                   │
-               │             search_more         └───── revise ──────┤
-               └─────────────────────────────────────────────────────┘
+    intake → gate → plan ⇉ search → read → resolve → compose → verify → deliberate → publish
+                     ▲                        │        ▲                   │
+                     ├──── another round ─────┘        └───── revise ──────┤
+                     └──────────────────── search_more ────────────────────┘
 
 `search` runs once per open step, in parallel. Without a model, `resolve` goes straight to
 `publish`; so does every node after a failure, with what there is.
@@ -23,7 +23,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer, Send
 
 from scholar import settings as settings_module
-from scholar.agents import jury, planner, publisher, retriever, writer
+from scholar.agents import jury, planner, publisher, reader, retriever, writer
 from scholar.backends.gateway import Gateway
 from scholar.context import Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
@@ -72,9 +72,10 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_node(name, _node(agent, services))
 
     add("intake", planner.intake)
+    add("gate", planner.gate)
     add("plan", planner.plan)
     add("search", retriever.search)
-    add("read", retriever.read)
+    add("read", reader.read)
     add("resolve", retriever.resolve)
     add("compose", writer.compose)
     add("verify", publisher.verify)
@@ -82,11 +83,12 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     add("publish", publisher.publish)
 
     graph.add_edge(START, "intake")
-    graph.add_edge("intake", "plan")
-    graph.add_conditional_edges("plan", _each_open_step, ["search", "publish"])
+    graph.add_edge("intake", "gate")
+    graph.add_conditional_edges("gate", _unless_failed("plan"), ["plan", "publish"])
+    graph.add_conditional_edges("plan", _each_open_step, ["search", "compose", "publish"])
     graph.add_edge("search", "read")
     graph.add_conditional_edges("read", _unless_failed("resolve"), ["resolve", "publish"])
-    graph.add_conditional_edges("resolve", _writer_or_end, ["compose", "publish"])
+    graph.add_conditional_edges("resolve", _onward, ["plan", "compose", "publish"])
     graph.add_conditional_edges("compose", _unless_failed("verify"), ["verify", "publish"])
     graph.add_conditional_edges("verify", _jury_or_end, ["deliberate", "publish"])
     graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "plan"])
@@ -164,10 +166,12 @@ def _node(
     return node
 
 
-def _each_open_step(state: State) -> list[Send] | Literal["publish"]:
-    steps = [step for step in state.get("steps", []) if step.status == "open"]
-    if state.get("failure") or not steps:
+def _each_open_step(state: State) -> list[Send] | Literal["compose", "publish"]:
+    if state.get("failure"):
         return "publish"
+    steps = [step for step in state.get("steps", []) if step.status == "open"]
+    if not steps:  # the plan is complete, or the jury asked for nothing new
+        return "publish" if state.get("draft") or not state.get("evidence") else "compose"
     shared = {key: value for key, value in state.items() if key in Branch.__annotations__}
     return [Send("search", {**shared, "step": step}) for step in steps]
 
@@ -179,7 +183,11 @@ def _unless_failed(next_node: str) -> Callable[[State], str]:
     return route
 
 
-def _writer_or_end(state: State) -> Literal["compose", "publish"]:
+def _onward(state: State) -> Literal["plan", "compose", "publish"]:
+    if state.get("failure"):
+        return "publish"
+    if state["more"]:
+        return "plan"
     return "compose" if state["to_write"] else "publish"
 
 
@@ -203,7 +211,7 @@ def _recursion_limit() -> int:
     """Steps of the longest run that the presets' bounds allow."""
     search, write = 4, 3  # nodes of one round of searching, of writing and judging
     longest = max(
-        search * (p.searches + 1) + write * (p.searches + p.revisions + 1)
+        search * (p.searches + p.rounds) + write * (p.searches + p.revisions + 1)
         for p in load_presets().values()
     )
-    return longest + 4  # intake, publish, and LangGraph's own first and last step
+    return longest + 5  # intake, gate, publish, and LangGraph's own first and last step

@@ -13,10 +13,18 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Self, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -31,6 +39,9 @@ from scholar.errors import SettingsError
 ENV_PREFIX = "SCHOLAR_"
 FILE_NAME = "scholar.toml"
 Role = Literal["planner", "reader", "writer", "juror"]
+Juror = Literal[
+    "support", "completeness", "conflict", "posteriori", "policy", "personas", "teaching"
+]
 Chain = str | tuple[str, ...]
 """One model id, or several in the order in which they are tried."""
 _KEY = "[key]"
@@ -47,13 +58,29 @@ class Preset(_Strict):
     """A named combination of strategies and bounds; the fields are explained in presets.toml."""
 
     about: str
-    plan: bool
+    cost: str
+    gate: bool = False
+    plan: Literal["question", "single", "chain", "follow_up", "graph", "tool_step"]
+    rounds: int = Field(1, ge=1)
     steps: int = Field(ge=1)
     passages: int = Field(ge=1)
+    reads: int | None = Field(None, ge=1)
+    expand: Literal["no", "document", "statements"] = "no"
+    search: str = "hybrid"
+    filters: tuple[Literal["relevance", "brevity", "factuality"], ...] = ()
+    orders: int = Field(1, ge=1, le=2)
     read: Literal["separate", "combined"]
-    jurors: tuple[Literal["support", "completeness", "conflict"], ...] = Field(min_length=1)
+    jurors: tuple[Juror, ...] = Field(min_length=1)
+    messages: int = Field(0, ge=0, le=8)
     revisions: int = Field(ge=0)
     searches: int = Field(ge=0)
+    tokens: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _reads_apart_where_it_goes_on(self) -> Self:
+        if self.read == "combined" and self.rounds > 1:
+            raise ValueError("a preset that reads and writes in one call has one round")
+        return self
 
 
 class Price(_Strict):

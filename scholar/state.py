@@ -18,6 +18,7 @@ from scholar.values import (
     Evidence,
     Hit,
     Outcome,
+    Prior,
     Step,
     Verdict,
 )
@@ -31,6 +32,14 @@ class Failure:
 
     outcome: Outcome
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a tool said to a step beside passages: data, never an instruction."""
+
+    step: str
+    text: str
 
 
 def _first(known: Failure | None, later: Failure | None) -> Failure | None:
@@ -57,9 +66,14 @@ class State(Question, total=False):
     """
 
     started: float
+    premises: list[str]
+    prior: Prior | None
     steps: list[Step]
+    rounds: int
+    more: bool
     searched: Annotated[list[str], _grown]
     hits: Annotated[list[Hit], _grown]
+    told: Annotated[list[Told], _grown]
     read: list[str]
     evidence: list[Evidence]
     material: int
@@ -85,9 +99,11 @@ def blank() -> State:
             "read": [],
             "evidence": [],
             "verdicts": [],
-            **dict.fromkeys(("searched", "hits", "notes", "calls"), None),
-            **dict.fromkeys(("material", "dropped", "revision", "search_rounds"), 0),
-            **dict.fromkeys(("draft", "decision", "failure"), None),
+            "premises": [],
+            "more": False,
+            **dict.fromkeys(("searched", "hits", "told", "notes", "calls"), None),
+            **dict.fromkeys(("rounds", "material", "dropped", "revision", "search_rounds"), 0),
+            **dict.fromkeys(("prior", "draft", "decision", "failure"), None),
         },
     )
 
@@ -100,10 +116,12 @@ def draft_of(state: State) -> Draft:
 class Branch(TypedDict):
     """What one parallel branch of the search is given."""
 
+    question: str
     step: Step
     preset: str
     k: int
     started: float
+    read: list[str]
     calls: list[Call]
 
 

@@ -14,6 +14,7 @@ Origin = Literal["corpus", "graph", "qa_memory", "web", "user", "parametric"]
 Holding = Literal["full", "abstract", "note", "record"]
 Action = Literal["accept", "revise", "search_more", "abstain"]
 Help = Literal["answers", "partly", "background"]
+Status = Literal["waiting", "open", "solved", "corrected", "unsolved"]
 
 
 class Outcome(StrEnum):
@@ -128,7 +129,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A verbatim quote with its place; `quote` is exactly the stored text from `start` to `end`."""
+    """A verbatim quote with its place; `quote` is exactly the stored text from `start` to `end`.
+
+    `says` is the short answer that it implies, by which evidence is grouped.
+    """
 
     id: str
     quote: str
@@ -141,16 +145,42 @@ class Evidence:
     steps: tuple[str, ...] = ()
     helps: Help = "answers"
     score: float = 0.0
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the plan: a question of its own and the words to search for."""
+    """One node of the plan: a question of its own, and how it is worked on.
+
+    A `retrieve` step searches for `query`, a `tool` step calls `tool` with `arguments` (pairs), a
+    `deduce` step is answered from its parents' answers. `#s1` in question, query or arguments
+    stands for the answer of the step s1, one of its `parents`. `prior` is what a model said before
+    anything was read: it steers and is never cited. `answer` is what the evidence gives. `k` is the
+    passages to read for it, 0 for as many as the run is set to.
+    """
 
     id: str
     question: str
     query: str
-    status: Literal["open", "solved", "unsolved"] = "open"
+    status: Status = "open"
+    op: Literal["retrieve", "tool", "deduce"] = "retrieve"
+    parents: tuple[str, ...] = ()
+    prior: str = ""
+    answer: str = ""
+    tool: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+    k: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What a model believes about the question before anything is read; never evidence.
+
+    `answer` is empty where it does not know; `sure` is how sure it is, 0 to 1.
+    """
+
+    answer: str
+    sure: float
 
 
 @dataclass(frozen=True, slots=True)

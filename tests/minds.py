@@ -70,12 +70,21 @@ def honest(seen: Seen) -> dict[str, Any]:
     """A model that does as it is told: copies sentences, cites what it was shown, accepts."""
     match seen.call:
         case "planner":
-            return {"steps": [{"question": seen.question, "query": seen.question}]}
+            return {
+                "premises": [],
+                "steps": [{"question": seen.question, "query": seen.question}],
+            }
         case "reader":
             first = [(label, _SENTENCE.findall(text)) for label, text in seen.passages.items()]
             return {
                 "quotes": [
-                    {"passage": label, "quote": found[0], "step": seen.steps[0], "helps": "answers"}
+                    {
+                        "passage": label,
+                        "quote": found[0],
+                        "step": seen.steps[0],
+                        "helps": "answers",
+                        "says": "",
+                    }
                     for label, found in first[:4]
                     if found
                 ]

@@ -213,7 +213,7 @@ def test_nothing_found_exits_with_3(cli: Run) -> None:
         (["ask", " \n "], "question is empty"),
         (["ask", "?! 🙂"], "question has no words"),
         (["ask", "x" * 5_000], "5,000 characters"),
-        (["ask", QUESTION, "--preset", "slow"], "one of fast, standard"),
+        (["ask", QUESTION, "--preset", "slow"], "searchain, sibyl, spp, standard"),
         (["ask", QUESTION, "--model", "gpt-5"], "openai:NAME"),
         (["ask", QUESTION, "--model", "openai:gpt-5"], "offline is set"),
         (["add"], "Nothing to add"),
@@ -256,7 +256,7 @@ def test_a_command_that_does_not_parse_exits_with_2(cli: Run, arguments: list[st
     [
         ("SCHOLAR_MODLE", "x", "did you mean 'SCHOLAR_MODEL'"),
         ("SCHOLAR_CONCURRENCY", "many", "'concurrency' is unusable"),
-        ("SCHOLAR_PRESET", "slow", "one of fast, standard"),
+        ("SCHOLAR_PRESET", "slow", "searchain, sibyl, spp, standard"),
     ],
 )
 def test_a_setting_that_is_wrong_exits_with_2(

@@ -26,7 +26,7 @@ from models import KINDS, NO_SYSTEM, THINKING, WINDOW, backend, make, make_maske
 from papers import QUESTION as QUESTION_OF_THE_SHELF
 from pydantic import BaseModel
 
-from scholar.agents import jury, planner, retriever, writer
+from scholar.agents import jury, planner, reader, writer
 from scholar.backends import (
     Delta,
     Message,
@@ -58,7 +58,7 @@ pytestmark = pytest.mark.slow
 
 REPLIES: dict[str, type[BaseModel]] = {
     "plan": planner._Plan,
-    "quotes": retriever._Quotes,
+    "quotes": reader._Quotes,
     "draft": writer._Draft,
     "quoted draft": writer._QuotedDraft,
     "vote": jury._Vote,

@@ -34,6 +34,10 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "draft": [sentence],
         "objections": [text],
         "searched": [text],
+        "known": [SimpleNamespace(id="s1", question=text, answer=text, status="solved")],
+        "tools": [SimpleNamespace(name="search_library", parameters=("query",), about="Finds.")],
+        "notes": [SimpleNamespace(id="s1", tool=text, text=text)],
+        "left": 3,
     }
     return {variable: everything[variable] for variable in variables(name)}
 

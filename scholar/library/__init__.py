@@ -111,7 +111,7 @@ class Library:
         """Forget papers and everything derived from them."""
         await asyncio.to_thread(self._remove, list(paper_ids))
 
-    async def search(self, query: str, k: int) -> list[Hit]:
+    async def search(self, query: str, k: int, *, strategy: str = "hybrid") -> list[Hit]:
         """The `k` passages that fit `query` best, best first; scores are `fused` and its parts."""
         return await asyncio.to_thread(self._search, query, k)
 
