@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import Field
+
 from scholar import prompts, tools
 from scholar.backends.schema import Reply
 from scholar.context import Context
@@ -42,7 +44,7 @@ class _Step(Reply):
 
 
 class _Plan(Reply):
-    premises: list[str]
+    premises: list[str] = Field(default_factory=list)
     steps: list[_Step]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from scholar.agents import extractor
@@ -15,6 +16,7 @@ from scholar.values import (
     Answer,
     Citation,
     CitedConflict,
+    CitedPremise,
     CitedSentence,
     Conflict,
     Coverage,
@@ -72,7 +74,12 @@ async def _answer(state: State, context: Context) -> Answer:
     by_id = {item.id: item for item in evidence}
     cited = _cite(draft.sentences, by_id)
     cited_conflicts = tuple(CitedConflict(c.about, _cite(c.sides, by_id)) for c in draft.conflicts)
-    shown = (*cited, *(side for conflict in cited_conflicts for side in conflict.sides))
+    premises = tuple(
+        CitedPremise(p.text, p.stance, tuple(_citation(by_id[id]) for id in p.evidence))
+        for p in draft.premises
+    )
+    sides = (side for conflict in cited_conflicts for side in conflict.sides)
+    shown: tuple[CitedSentence | CitedPremise, ...] = (*cited, *sides, *premises)
     paper_ids = list(dict.fromkeys(c.paper_id for s in shown for c in s.citations))
     return Answer(
         run_id=state["run_id"],
@@ -81,10 +88,13 @@ async def _answer(state: State, context: Context) -> Answer:
         sentences=cited,
         conflicts=cited_conflicts,
         bibliography=tuple(await context.library.papers(paper_ids)),
-        coverage=_coverage(state, evidence),
+        coverage=await _coverage(state, evidence, context),
         verdicts=tuple(state.get("verdicts", [])),
         usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
         notes=(*await _empty(outcome, context), *_notes(state, outcome)),
+        stance=draft.stance,
+        basis=draft.basis,
+        premises=premises,
     )
 
 
@@ -118,7 +128,14 @@ async def _checked(
         for conflict in draft.conflicts
         if len(sides := _kept(conflict.sides, stated)) > 1
     )
-    return Draft(_kept(draft.sentences, stated), conflicts, draft.missing)
+    premises = tuple(
+        replace(premise, evidence=cited)
+        for premise in draft.premises
+        if (cited := tuple(id for id in premise.evidence if id in stated))
+    )
+    return replace(
+        draft, sentences=_kept(draft.sentences, stated), conflicts=conflicts, premises=premises
+    )
 
 
 def _size(draft: Draft) -> int:
@@ -164,7 +181,8 @@ def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
         return Outcome.PARTIAL if state["dropped"] else Outcome.NO_EVIDENCE
     if draft.conflicts:
         return Outcome.CONFLICTING
-    return Outcome.ANSWERED if _agreed(state) and not draft.missing else Outcome.PARTIAL
+    whole = not draft.missing and draft.basis == "direct" and draft.stance != "not_enough"
+    return Outcome.ANSWERED if whole and _agreed(state) else Outcome.PARTIAL
 
 
 def _agreed(state: State) -> bool:
@@ -173,14 +191,24 @@ def _agreed(state: State) -> bool:
     return bool(actions) and 2 * actions.count("accept") > len(actions)
 
 
-def _coverage(state: State, evidence: Sequence[Evidence]) -> Coverage:
+async def _coverage(state: State, evidence: Sequence[Evidence], context: Context) -> Coverage:
     found = {hit.paper_id for hit in state.get("hits", [])}
-    read = {item.paper_id for item in evidence}
+    shown = set(state.get("read", []))
+    opened = {hit.paper_id for hit in state.get("hits", []) if hit.passage_id in shown}
+    quoted = {item.paper_id for item in evidence}
+    papers = await context.library.papers(sorted(found))
+    reasons = (
+        ("retracted", sum(paper.retracted for paper in papers if paper.id not in quoted)),
+        ("nothing in it that helps", len(opened - quoted)),
+        ("not read, for others fitted better", len(found - opened - quoted)),
+    )
     return Coverage(
         searches=tuple(dict.fromkeys(state.get("searched", []))),
         found=len(found),
-        read=len(read),
-        unread=len(found - read),
+        read=len(quoted),
+        unread=len(found - quoted),
+        abstracts=sum(paper.holds != "full" for paper in papers),
+        screened_out={reason: n for reason, n in reasons if n},
     )
 
 

@@ -26,7 +26,7 @@ class _Quote(Reply):
     quote: str
     step: str
     helps: Help
-    says: str
+    says: str = ""
 
 
 class _Quotes(Reply):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import pydantic_core
+from pydantic import Field
 
 from scholar import prompts
 from scholar.agents.evidence import Chosen, as_event, gather, label, show, windows
@@ -13,7 +15,7 @@ from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.events import Drafting
 from scholar.state import State, Update, draft_of
-from scholar.values import Conflict, Draft, Evidence, Sentence
+from scholar.values import Basis, Conflict, Draft, Evidence, Premise, Sentence, Stance
 
 MAX_SENTENCES = 8
 """Sentences of an answer: what fits a screen with its quotes."""
@@ -31,9 +33,18 @@ class _Conflict(Reply):
     sides: list[_Sentence]
 
 
+class _Premise(Reply):
+    premise: int
+    stance: Literal["supported", "contradicted", "mixed"]
+    evidence: list[str]
+
+
 class _Draft(Reply):
+    stance: Stance | Literal["no_claim"] = "no_claim"
+    basis: Basis = "direct"
     sentences: list[_Sentence]
     conflicts: list[_Conflict]
+    premises: list[_Premise] = Field(default_factory=list)
     missing: str
 
 
@@ -53,6 +64,8 @@ class _QuotedConflict(Reply):
 
 
 class _QuotedDraft(Reply):
+    stance: Stance | Literal["no_claim"] = "no_claim"
+    basis: Basis = "direct"
     sentences: list[_QuotedSentence]
     conflicts: list[_QuotedConflict]
     missing: str
@@ -68,6 +81,7 @@ async def compose(state: State, context: Context) -> Update:
         "writer",
         question=state["question"],
         quotes=await show(context, state["evidence"]),
+        premises=state.get("premises", []),
         draft=last.sentences,
         missing=last.missing,
         objections=[reason for v in verdicts if v.action != "accept" for reason in v.reasons],
@@ -75,7 +89,8 @@ async def compose(state: State, context: Context) -> Update:
     )
     reply = await context.ask(prompt, _Draft, on_text=_show_draft(context))
     revised = state.get("decision") == "revise"
-    return {"draft": _as_draft(reply), "revision": state["revision"] + revised}
+    draft = _as_draft(reply, state.get("premises", []))
+    return {"draft": draft, "revision": state["revision"] + revised}
 
 
 async def _read_and_write(state: State, context: Context) -> Update:
@@ -106,6 +121,8 @@ async def _read_and_write(state: State, context: Context) -> Update:
         tuple(map(cite, reply.sentences)),
         tuple(Conflict(c.about.strip(), tuple(map(cite, c.sides))) for c in reply.conflicts),
         _missing(reply.missing),
+        _stance(reply.stance),
+        reply.basis,
     )
     context.emit(as_event(evidence, max(0, given - len(evidence))))
     left_out = len(passages) - len(shown)
@@ -120,12 +137,23 @@ def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
     )
 
 
-def _as_draft(reply: _Draft) -> Draft:
+def _as_draft(reply: _Draft, premises: Sequence[str]) -> Draft:
     return Draft(
         tuple(map(_sentence, reply.sentences)),
         tuple(Conflict(c.about.strip(), tuple(map(_sentence, c.sides))) for c in reply.conflicts),
         _missing(reply.missing),
+        _stance(reply.stance),
+        reply.basis,
+        tuple(
+            Premise(premises[item.premise - 1], item.stance, tuple(dict.fromkeys(item.evidence)))
+            for item in reply.premises
+            if 0 < item.premise <= len(premises)
+        ),
     )
+
+
+def _stance(stance: Stance | Literal["no_claim"]) -> Stance | None:
+    return None if stance == "no_claim" else stance
 
 
 def _sentence(sentence: _Sentence) -> Sentence:

@@ -16,6 +16,7 @@ from scholar.values import (
     Answer,
     Citation,
     CitedConflict,
+    CitedPremise,
     CitedSentence,
     Outcome,
     Paper,
@@ -45,6 +46,9 @@ def to_json(answer: Answer) -> dict[str, Any]:
         "outcome": answer.outcome.value,
         "sentences": [asdict(sentence) for sentence in answer.sentences],
         "conflicts": [asdict(conflict) for conflict in answer.conflicts],
+        "stance": answer.stance,
+        "basis": answer.basis,
+        "premises": [asdict(premise) for premise in answer.premises],
         "bibliography": [paper_to_json(paper) for paper in answer.bibliography],
         "coverage": asdict(answer.coverage),
         "verdicts": [
@@ -137,8 +141,12 @@ def cost(usage: Usage) -> str:
 def _blocks(answer: Answer) -> Iterator[RenderableType]:
     numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
     quotes_only = all(s.text == s.citations[0].quote for s in answer.sentences)
+    if head := _head(answer):
+        yield head
     if answer.sentences and not quotes_only:
         yield _prose(answer.sentences, numbers)
+    for premise in answer.premises:
+        yield _premise(premise, numbers)
     for conflict in answer.conflicts:
         yield _conflict(conflict, numbers)
     if answer.outcome is Outcome.NO_EVIDENCE:
@@ -150,6 +158,40 @@ def _blocks(answer: Answer) -> Iterator[RenderableType]:
     if dissent := [v for v in answer.verdicts if v.failed or v.action != "accept"]:
         yield Group(*map(_dissent, dissent))
     yield _footer(answer)
+
+
+_STANCES = {
+    "supported": "Supported",
+    "contradicted": "Contradicted",
+    "mixed": "The evidence is mixed",
+    "not_enough": "Not enough evidence to decide",
+}
+_BASES = {"indirect": "indirect evidence", "partial": "partial evidence"}
+
+
+def _head(answer: Answer) -> Text | None:
+    """The stance on a claim and how well it is founded, where there is something to say."""
+    if not (answer.sentences or answer.conflicts):
+        return None
+    stance = _STANCES.get(answer.stance or "", "")
+    basis = _BASES.get(answer.basis, "")
+    if not (stance or basis):
+        return None
+    if not stance:
+        return Text(f"On {basis}:", style="bold")
+    return Text(f"{stance}{f', on {basis}' if basis else ''}.", style="bold")
+
+
+def _premise(premise: CitedPremise, numbers: dict[str, int]) -> Text:
+    """What the papers say of a thing that the question takes as given."""
+    cited = sorted({numbers[citation.paper_id] for citation in premise.citations})
+    said = {"supported": "support", "contradicted": "contradict", "mixed": "do not agree on"}
+    verb = said[premise.stance]
+    text = plain(premise.text).rstrip(".")
+    marks = f" [{', '.join(map(str, cited))}]"
+    return Text.assemble(
+        (f"You take as given: {text}. The papers {verb} this", "bold"), (marks, "cyan"), "."
+    )
 
 
 def _prose(sentences: Sequence[CitedSentence], numbers: dict[str, int]) -> Text:
@@ -187,7 +229,8 @@ def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[Renderabl
 
 def _citations_of(answer: Answer, paper_id: str) -> list[Citation]:
     sides = [side for conflict in answer.conflicts for side in conflict.sides]
-    cited = [c for sentence in (*answer.sentences, *sides) for c in sentence.citations]
+    parts: list[CitedSentence | CitedPremise] = [*answer.sentences, *sides, *answer.premises]
+    cited = [c for part in parts for c in part.citations]
     return [c for c in dict.fromkeys(cited) if c.paper_id == paper_id]
 
 

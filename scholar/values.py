@@ -14,6 +14,8 @@ Origin = Literal["corpus", "graph", "qa_memory", "web", "user", "parametric"]
 Holding = Literal["full", "abstract", "note", "record"]
 Action = Literal["accept", "revise", "search_more", "abstain"]
 Help = Literal["answers", "partly", "background"]
+Stance = Literal["supported", "contradicted", "mixed", "not_enough"]
+Basis = Literal["direct", "indirect", "partial"]
 Status = Literal["waiting", "open", "solved", "corrected", "unsolved"]
 
 
@@ -200,12 +202,28 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class Premise:
+    """What the user asserts, and what the evidence says of it."""
+
+    text: str
+    stance: Stance
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """What the writer proposes; `missing` says what of the question no evidence answers."""
+    """What the writer proposes.
+
+    `missing` says what of the question no evidence answers. `stance` is None unless the question
+    asks whether a claim holds. `basis` says how the evidence bears on the question as a whole.
+    """
 
     sentences: tuple[Sentence, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     missing: str = ""
+    stance: Stance | None = None
+    basis: Basis = "direct"
+    premises: tuple[Premise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,18 +320,36 @@ class CitedConflict:
 
 
 @dataclass(frozen=True, slots=True)
+class CitedPremise:
+    """What the user asserted, and the quotes that speak for or against it."""
+
+    text: str
+    stance: Stance
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was looked at: searches made; papers found, quoted from, and found but not quoted."""
+    """What was looked at: searches made; papers found, quoted from, and found but not quoted.
+
+    Of the papers found, `abstracts` are held without their full text. `screened_out` says why those
+    that were not quoted from were not.
+    """
 
     searches: tuple[str, ...] = ()
     found: int = 0
     read: int = 0
     unread: int = 0
+    abstracts: int = 0
+    screened_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a run publishes. `notes` say in words what a reader must know beside the answer."""
+    """What a run publishes. `notes` say in words what a reader must know beside the answer.
+
+    `stance`, `basis` and `premises` are those of `Draft`; each premise has at least one quote.
+    """
 
     run_id: str
     question: str
@@ -325,3 +361,6 @@ class Answer:
     verdicts: tuple[Verdict, ...] = ()
     usage: Usage = Usage()
     notes: tuple[str, ...] = ()
+    stance: Stance | None = None
+    basis: Basis = "direct"
+    premises: tuple[CitedPremise, ...] = ()

@@ -529,7 +529,7 @@ def test_doctor_reports_a_preset_that_there_is_not(
     ran = cli("doctor", "--json")
     assert ran.code == 1
     (broken,) = [finding for finding in ran.json if not finding["ok"]]
-    assert (broken["what"], "fast, standard" in broken["detail"]) == ("settings", True)
+    assert (broken["what"], "spp, standard" in broken["detail"]) == ("settings", True)
 
 
 def test_doctor_reports_a_library_that_cannot_be_opened(run: Run, home: Path) -> None:

@@ -38,6 +38,7 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "tools": [SimpleNamespace(name="search_library", parameters=("query",), about="Finds.")],
         "notes": [SimpleNamespace(id="s1", tool=text, text=text)],
         "left": 3,
+        "premises": [text],
     }
     return {variable: everything[variable] for variable in variables(name)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from scholar import events, report
 from scholar.events import Event
+from scholar.values import Step
 
 DRAFT_LINES = 8
 """Lines of the growing draft that stay in view."""
@@ -60,6 +62,9 @@ class Progress:
                 for quote in quotes[:3]:
                     self._line("", f"“{' '.join(quote.split())}”", timed=False, one_line=True)
                 self._doing("writing")
+            case events.Resolved(steps):
+                self._line("resolve", _resolved(steps))
+                self._doing("planning on")
             case events.Drafting(text):
                 self._doing("writing", text)
             case events.Drafted(draft, revision, dropped):
@@ -110,6 +115,14 @@ class Progress:
 def _read(quotes: int, papers: int, dropped: int) -> str:
     text = f"{_count(quotes, 'quote')} from {_count(papers, 'paper')}"
     return f"{text}; {dropped} dropped, not in the text" if dropped else text
+
+
+def _resolved(steps: Sequence[Step]) -> str:
+    done = [step for step in steps if step.status in ("solved", "corrected")]
+    text = f"{len(done)} of {_count(len(steps), 'step')} solved"
+    if corrected := sum(step.status == "corrected" for step in steps):
+        text += f", {corrected} corrected by the papers"
+    return f"{text}; last: {done[-1].answer}" if done and done[-1].answer else text
 
 
 def _written(sentences: int, revision: int, dropped: int) -> str:
