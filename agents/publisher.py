@@ -7,9 +7,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from scholar.agents import extractor
+from scholar.agents.jury import agreed
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
+from scholar.settings import Jury
 from scholar.state import Failure, State, Update, draft_of
 from scholar.text import figures
 from scholar.values import (
@@ -64,7 +66,7 @@ async def publish(state: State, context: Context) -> Update:
 
 async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
-    outcome = _outcome(state, evidence)
+    outcome = _outcome(state, evidence, context.settings.jury)
     # A run that was cut short may hold a draft that `verify` has not seen.
     draft = await _checked(draft_of(state), evidence, state["question"], context)
     if outcome is Outcome.NO_EVIDENCE:
@@ -169,7 +171,7 @@ def _citation(item: Evidence) -> Citation:
     return Citation(item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page)
 
 
-def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
+def _outcome(state: State, evidence: Sequence[Evidence], rules: Jury) -> Outcome:
     draft = state.get("draft")
     if failure := state.get("failure"):
         return failure.outcome
@@ -182,13 +184,9 @@ def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
     if draft.conflicts:
         return Outcome.CONFLICTING
     whole = not draft.missing and draft.basis == "direct" and draft.stance != "not_enough"
-    return Outcome.ANSWERED if whole and _agreed(state) else Outcome.PARTIAL
-
-
-def _agreed(state: State) -> bool:
-    """Whether a juror could be read and most of those that could accept."""
-    actions = [verdict.action for verdict in state.get("verdicts", []) if not verdict.failed]
-    return bool(actions) and 2 * actions.count("accept") > len(actions)
+    return (
+        Outcome.ANSWERED if whole and agreed(state.get("verdicts", []), rules) else Outcome.PARTIAL
+    )
 
 
 async def _coverage(state: State, evidence: Sequence[Evidence], context: Context) -> Coverage:

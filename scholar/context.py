@@ -66,11 +66,16 @@ class Context:
         return self.services.gateway.has_models()
 
     async def ask(
-        self, prompt: Prompt, reply: type[T], *, on_text: Callable[[str], None] | None = None
+        self,
+        prompt: Prompt,
+        reply: type[T],
+        *,
+        on_text: Callable[[str], None] | None = None,
+        model: str | None = None,
     ) -> T:
-        """Ask the model that plays `prompt.role`; raises ModelError or BudgetSpent."""
+        """Ask the model that plays `prompt.role`, or `model`; raises ModelError or BudgetSpent."""
         return await self.services.gateway.ask(
-            prompt, reply, ledger=self.ledger, emit=self.emit, on_text=on_text
+            prompt, reply, ledger=self.ledger, emit=self.emit, on_text=on_text, model=model
         )
 
 

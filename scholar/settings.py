@@ -83,6 +83,24 @@ class Preset(_Strict):
         return self
 
 
+class Jury(_Strict):
+    """How votes are counted.
+
+    `quorum` is how many jurors must have been readable for an answer to be called answered,
+    `majority` the share of those that more than must agree, and `tie` which side wins where nothing
+    reaches it: the more careful one, or the draft. `models` gives a juror a model of its own.
+    """
+
+    quorum: int = Field(1, ge=1)
+    majority: float = Field(0.5, ge=0.5, lt=1)
+    tie: Literal["careful", "accept"] = "careful"
+    models: dict[Juror | Literal["critic"], str] = Field(default_factory=dict)
+
+    def model_of(self, juror: str) -> str | None:
+        """The id of the model that `juror` has of its own, if any."""
+        return next((model for name, model in self.models.items() if name == juror), None)
+
+
 class Price(_Strict):
     """US dollars per million tokens."""
 
@@ -169,6 +187,7 @@ class Settings(BaseSettings):
     limits: dict[str, Limit] = Field(default_factory=dict)
     """Limits of single models, by bare name."""
     budget: Budget = Budget()
+    jury: Jury = Jury()
     prices: dict[str, Price] = Field(default_factory=dict)
     arxiv: Arxiv = Arxiv()
     local: Local = Local()

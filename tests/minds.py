@@ -17,7 +17,6 @@ _QUOTE = re.compile(r'<quote id="(e\d+)"[^>]*>\n(.*?)\n</quote>', re.DOTALL)
 _STEP = re.compile(r'<step id="(s\d+)">')
 _QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
 _BRIEFS = {
-    "stand on its quotes": "support",
     "Is the question answered": "completeness",
     "contradicts the draft": "conflict",
 }
@@ -46,19 +45,28 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         "from quotes out of papers": "writer",
         "from passages of papers": "answer",
         "You are one of several jurors": "juror",
+        "You check whether the sentences": "support",
         'Reply with JSON only: {"ok": true}': "hello",
         "You answer in plain English": "probe",
     }
     question = _QUESTION.search(user)
+    call = name or next(name for mark, name in calls.items() if mark in system)
     return Seen(
-        call=name or next(name for mark, name in calls.items() if mark in system),
+        call="juror" if call == "support" else call,
         text=user,
         question=question[1] if question else "",
         passages=dict(_PASSAGE.findall(user)),
         quotes=dict(_QUOTE.findall(user)),
         steps=tuple(_STEP.findall(user)),
-        juror=next((name for mark, name in _BRIEFS.items() if mark in user), ""),
+        juror="support"
+        if call == "support"
+        else next((name for mark, name in _BRIEFS.items() if mark in user), ""),
     )
+
+
+def call_of(request: Request) -> str:
+    """Which call a request is, the support juror's being a juror's."""
+    return "juror" if request.schema_name == "support" else request.schema_name
 
 
 Said = dict[str, Any] | str | Exception | Fault
@@ -115,7 +123,7 @@ def for_backend(mind: Mind) -> Callable[[Request], str | Exception]:
 
     def answer(request: Request) -> str | Exception:
         messages = [{"content": message.content} for message in request.messages]
-        reply = mind(look(messages, request.schema_name))
+        reply = _spoken(mind, look(messages, request.schema_name))
         return reply if isinstance(reply, Exception) else _text(reply)
 
     return answer
@@ -126,10 +134,21 @@ def for_server(mind: Mind) -> Callable[[dict[str, Any]], Scripted]:
 
     def answer(body: dict[str, Any]) -> Scripted:
         name = body.get("response_format", {}).get("json_schema", {}).get("name", "")
-        reply = mind(look(body["messages"], name))
+        reply = _spoken(mind, look(body["messages"], name))
         return reply if isinstance(reply, Fault) else _text(reply)
 
     return answer
+
+
+def _spoken(mind: Mind, seen: Seen) -> Said:
+    """What the mind says; the vote of a support juror as its verdict on the first sentence."""
+    said = mind(seen)
+    if seen.juror != "support" or not isinstance(said, dict) or not {"action", "reasons"} <= said.keys():
+        return said
+    faulty = said["action"] in ("revise", "search_more")
+    why = " ".join(said["reasons"])
+    judged = {"number": 1, "carried": "no" if faulty else "yes", "why": why if faulty else ""}
+    return {"sentences": [judged]}
 
 
 def _text(reply: Said) -> str:

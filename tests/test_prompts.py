@@ -39,6 +39,9 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "notes": [SimpleNamespace(id="s1", tool=text, text=text)],
         "left": 3,
         "premises": [text],
+        "turn": "critic",
+        "messages": [SimpleNamespace(by="critic", text=text)],
+        "example": text,
     }
     return {variable: everything[variable] for variable in variables(name)}
 

@@ -115,6 +115,10 @@ class Library:
         """The `k` passages that fit `query` best, best first; scores are `fused` and its parts."""
         return await asyncio.to_thread(self._search, query, k)
 
+    async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
+        """The `n` generated questions nearest to `question`, each with the passage it is about."""
+        return []
+
     async def extract(self, query: str, passages: Sequence[Passage], n: int) -> list[Extract]:
         """The `n` sentences of `passages` that answer `query` best, best first."""
         return await asyncio.to_thread(self._extract, query, list(passages), n)
