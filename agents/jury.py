@@ -7,13 +7,13 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from scholar import prompts
-from scholar.agents.evidence import Labelled, Shown, show
-from scholar.backends.schema import Reply
+from scholar.agents.evidence import Labelled, fitting, room, show_what_fits
+from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import BudgetSpent, ModelError
 from scholar.events import Voted
@@ -28,6 +28,12 @@ S = TypeVar("S")
 
 MOST_EXPERTS = 3
 """Experts that judge as personas; Solo Performance Prompting names about three for most tasks."""
+MOST_OBJECTIONS = 4
+"""Objections of one message of the debate, as its prompt says."""
+MESSAGE_LINE = 150
+"""Characters of each of them that the other side is shown: eight messages fit a window of 8,000."""
+SEARCHES_SHOWN = 3
+"""Latest searches that a juror is told of, so that it asks for another."""
 MOON, CARBON, LETTERS = 1969, 6, 6
 """What the three experts of the probe have to say."""
 SIBLINGS = 3
@@ -40,15 +46,15 @@ _CAREFUL: tuple[Action, ...] = ("search_more", "revise", "abstain", "accept")
 
 
 class _Vote(Reply):
-    reasons: list[str]
+    reasons: list[Line]
     action: Action
-    query: str
+    query: Line
 
 
 class _Judged(Reply):
     number: int
     carried: Literal["yes", "partly", "no"]
-    why: str
+    why: Line
 
 
 class _Support(Reply):
@@ -56,14 +62,14 @@ class _Support(Reply):
 
 
 class _Critic(Reply):
-    objections: list[str]
+    objections: list[Line]
     satisfied: bool
 
 
 class _Defence(Reply):
     objection: int
     right: bool
-    why: str
+    why: Line
 
 
 class _Actor(Reply):
@@ -71,8 +77,8 @@ class _Actor(Reply):
 
 
 class _Expert(Reply):
-    name: str
-    looks_at: str
+    name: Line
+    looks_at: Line
 
 
 class _Experts(Reply):
@@ -224,7 +230,7 @@ class _Bench:
         open_: list[str] = []
         while len(messages) < self._context.preset.messages:
             critic = await self._say("critic", messages, _Critic)
-            open_ = [text.strip() for text in critic.objections if text.strip()]
+            open_ = [text for text in critic.objections if text][:MOST_OBJECTIONS]
             if critic.satisfied or not open_:
                 open_ = []
                 break
@@ -232,7 +238,8 @@ class _Bench:
             if len(messages) == self._context.preset.messages:
                 break
             actor = await self._say("actor", messages, _Actor)
-            messages.append(_Message("actor", _numbered([item.why for item in actor.answers])))
+            said = [item.why for item in actor.answers[:MOST_OBJECTIONS]]
+            messages.append(_Message("actor", _numbered(said)))
             right = {item.objection for item in actor.answers if item.right}
             granted += [text for n, text in enumerate(open_, start=1) if n in right]
             open_ = [text for n, text in enumerate(open_, start=1) if n not in right]
@@ -242,24 +249,21 @@ class _Bench:
         return [Verdict("critic", "revise" if reasons else "accept", reasons)]
 
     async def _say(self, turn: str, messages: Sequence[_Message], reply: type[T]) -> T:
-        prompt = prompts.render(
+        prompt = await self._with_quotes(
+            "critic",
             "debate",
             turn=turn,
             question=self._state["question"],
             sentences=_flat(self._draft),
             missing=self._draft.missing,
-            quotes=await self._quotes("critic"),
             messages=messages,
         )
         return await self._ask("critic", prompt, reply)
 
     async def _support(self) -> list[Verdict]:
         sentences = _flat(self._draft)
-        prompt = prompts.render(
-            "support",
-            question=self._state["question"],
-            sentences=sentences,
-            quotes=await self._quotes("support"),
+        prompt = await self._with_quotes(
+            "support", "support", question=self._state["question"], sentences=sentences
         )
         reply = await self._ask("support", prompt, _Support)
         faults = [
@@ -306,28 +310,30 @@ class _Bench:
         ids = sorted({passage_id, *(hit.passage_id for hit in hits)})
         self._shuffle(ids, question)
         passages = await self._context.library.passages(ids)
-        shown = [Labelled(f"p{n}", "", passage) for n, passage in enumerate(passages, start=1)]
-        prompt = prompts.render(
-            "teaching",
-            example=self._state["question"],
-            sentences=self._draft.sentences,
-            passages=shown,
-            question=question,
+        asked = {
+            "example": self._state["question"],
+            "sentences": self._draft.sentences,
+            "question": question,
+        }
+        shown = fitting(
+            [Labelled(f"p{n}", "", passage) for n, passage in enumerate(passages, start=1)],
+            room(self._context, "teaching", **asked),
         )
+        prompt = prompts.render("teaching", passages=shown, **asked)
         reply = await self._ask("teaching", prompt, _Exam)
         own = next((item.text for item in shown if item.passage.id == passage_id), "")
         return locate(reply.quote, own) is not None
 
     async def _brief(self, juror: str, brief: str) -> Verdict:
-        prompt = prompts.render(
+        prompt = await self._with_quotes(
+            juror,
             "juror",
             juror=brief,
             question=self._state["question"],
             sentences=self._draft.sentences,
             conflicts=self._draft.conflicts,
             missing=self._draft.missing,
-            searched=self._state.get("searched", []),
-            quotes=await self._quotes(juror),
+            searched=self._state.get("searched", [])[-SEARCHES_SHOWN:],
         )
         vote = await self._ask(juror, prompt, _Vote)
         reasons = tuple(reason.strip() for reason in vote.reasons if reason.strip())
@@ -337,12 +343,16 @@ class _Bench:
         model = self._context.settings.jury.model_of(juror)
         return await self._context.ask(prompt, reply, model=model)
 
-    async def _quotes(self, juror: str) -> list[Shown]:
-        """All evidence, in an order of the juror's own where the order might decide."""
-        quotes = await show(self._context, self._state["evidence"])
-        if juror not in ("support", "completeness"):
-            self._shuffle(quotes, juror)
-        return quotes
+    async def _with_quotes(self, by: str, name: str, **values: Any) -> Prompt:
+        """The prompt `name` with the evidence, in an order of the juror's own where the order might
+        decide. Where a window is too small for all, what the draft cites goes first.
+        """
+        cited = {id for sentence in _flat(self._draft) for id in sentence.evidence}
+        space = room(self._context, name, **values)
+        quotes = await show_what_fits(self._context, self._state["evidence"], space, cited)
+        if by not in ("support", "completeness"):
+            self._shuffle(quotes, by)
+        return prompts.render(name, quotes=quotes, **values)
 
     def _shuffle(self, items: list[S], name: str) -> None:
         # By the question and the juror, so that the same question asks the same again.
@@ -356,4 +366,4 @@ def _flat(draft: Draft) -> list[Sentence]:
 
 
 def _numbered(texts: Sequence[str]) -> str:
-    return "\n".join(f"{n}. {text}" for n, text in enumerate(texts, start=1))
+    return "\n".join(f"{n}. {text[:MESSAGE_LINE]}" for n, text in enumerate(texts, start=1))

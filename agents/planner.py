@@ -6,6 +6,7 @@ whether there is another. Only a strategy that needs a model's word for that ask
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +15,15 @@ from typing import Literal
 from pydantic import Field
 
 from scholar import prompts, tools
-from scholar.backends.schema import Reply
+from scholar.agents.evidence import FENCE, room, size
+from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid, UsageError
-from scholar.events import Planned
-from scholar.state import State, Update, blank
+from scholar.events import Noted, Planned
+from scholar.state import State, Update, blank, is_review
 from scholar.values import Prior, Step
 
-MAX_QUESTION = 4_000
+MAX_QUESTION = 3_000
 """Characters of the longest question: more is a document, which belongs into the library."""
 
 
@@ -35,23 +37,31 @@ NOTE_QUOTES = 4
 """Quotes that a note repeats; twenty notes then fit a window of 8,000 tokens."""
 NOTE_CHARACTERS = 800
 """Characters that a note repeats of what a tool said, for the same reason."""
+NOTE_BRIEF = 240
+"""Characters of a note that had to be cut; twenty of these fit the same window in any script."""
+FINISHED = ("", "finish")
+"""What a model says instead of a tool's name where it needs no other. A name that is none is called
+like any: where it is refused, the note of that is what the model goes on from.
+"""
+MOST_TRIES = 2
+"""Times that a step which brought nothing is searched for deeper; each is a reading call more."""
 _REFERENCE = re.compile(r"#(s\d+)\b")
 
 
 class _Step(Reply):
-    question: str
-    query: str
+    question: Line
+    query: Line
 
 
 class _Plan(Reply):
-    premises: list[str] = Field(default_factory=list)
+    premises: list[Line] = Field(default_factory=list)
     steps: list[_Step]
 
 
 class _Link(Reply):
-    question: str
-    query: str
-    answer: str
+    question: Line
+    query: Line
+    answer: Line
 
 
 class _Chain(Reply):
@@ -66,8 +76,8 @@ class _FollowUp(Reply):
 class _Node(Reply):
     id: str
     op: Literal["retrieve", "compute", "deduce"]
-    question: str
-    query: str
+    question: Line
+    query: Line
     parents: list[str]
 
 
@@ -81,21 +91,22 @@ class _Argument(Reply):
 
 
 class _ToolStep(Reply):
-    reason: str
+    reason: Line
     tool: str
     arguments: list[_Argument]
-    question: str
+    question: Line
 
 
 class _Prior(Reply):
-    answer: str
+    answer: Line
     sure: Literal["high", "medium", "low"]
 
 
 async def intake(state: State, context: Context) -> Update:
     """Take the question in: check it, give the run its id and its starting time.
 
-    Raises UsageError where there is no question or it is too long to be one, or `k` is below 1.
+    Raises UsageError where there is no question or it is too long to be one, `k` is below 1, or a
+    review is asked for by a preset that cannot give one.
     """
     # Bytes of a command line that are no text arrive as half characters, which nothing can encode.
     asked = state.get("question", "").encode("utf-8", "replace").decode("utf-8")
@@ -113,6 +124,11 @@ async def intake(state: State, context: Context) -> Update:
     k = state.get("k")
     if k is not None and k < 1:
         raise UsageError(f"k is the passages to read per step and may not be {k}; give 1 or more.")
+    if is_review(state) and context.preset.read == "combined":
+        raise UsageError(
+            "This preset reads and writes in one call, and a review is written from quotes; "
+            "take another: scholar review … --preset review."
+        )
     answered = state.get("answer")
     run_id = state.get("run_id")
     if not run_id or (answered and answered.run_id == run_id):
@@ -142,7 +158,8 @@ async def plan(state: State, context: Context) -> Update:
 
     Without a model the question is the only step. Sent back by the jury for more evidence, the
     jurors' own queries are the new steps: no further call, and no step where all of them were
-    searched for already. A later round that cannot be planned ends the planning with a note, for
+    searched for already. Nor is there a call where steps that brought nothing are searched once
+    more, deeper. A later round that cannot be planned ends the planning with a note, for
     there is something to write from.
     """
     notes: list[str] = []
@@ -151,6 +168,8 @@ async def plan(state: State, context: Context) -> Update:
         steps = [*state["steps"], *_steps_of_the_jury(state)]
     elif not context.has_models:
         steps = _only_the_question(state)
+    elif deeper := _once_more(state, context):
+        steps = deeper
     else:
         try:
             premises, steps = await _STRATEGIES[context.preset.plan](state, context)
@@ -193,7 +212,8 @@ def _only_the_question(state: State) -> list[Step]:
 
 async def _single(state: State, context: Context) -> Planning:
     most = context.preset.steps
-    prompt = prompts.render("planner", question=state["question"], most=most)
+    name = "facets" if is_review(state) else "planner"
+    prompt = prompts.render(name, question=state["question"], most=most)
     reply = await context.ask(prompt, _Plan)
     steps = [_step(n, item.question, item.query) for n, item in enumerate(reply.steps, start=1)]
     steps = [step for step in steps if step.question][:most] or _only_the_question(state)
@@ -206,10 +226,9 @@ async def _chain(state: State, context: Context) -> Planning:
     papers made of them. (Xu et al. 2024, section 3.)
     """
     known = state["steps"]
-    prompt = prompts.render(
-        "chain", question=state["question"], known=known, most=context.preset.steps
-    )
-    reply = await context.ask(prompt, _Chain)
+    asked = {"question": state["question"], "most": context.preset.steps}
+    shown = _latest(known, room(context, "chain", **asked))
+    reply = await context.ask(prompts.render("chain", known=shown, **asked), _Chain)
     drafted = [
         replace(_step(n, link.question, link.query), prior=_believed(link.answer))
         for n, link in enumerate(reply.steps[: context.preset.steps], start=len(known) + 1)
@@ -220,8 +239,9 @@ async def _chain(state: State, context: Context) -> Planning:
 async def _follow_up(state: State, context: Context) -> Planning:
     """i-MedRAG: questions in view of the answers so far. (Xiong et al. 2024, section 3.)"""
     known, most = state["steps"], context.preset.steps
-    prompt = prompts.render("follow_up", question=state["question"], known=known, most=most)
-    reply = await context.ask(prompt, _FollowUp)
+    told = {"question": state["question"], "most": most}
+    shown = _latest(known, room(context, "follow_up", **told))
+    reply = await context.ask(prompts.render("follow_up", known=shown, **told), _FollowUp)
     wanted = [] if reply.enough and known else reply.steps[:most]
     asked = [
         _step(n, item.question, item.query) for n, item in enumerate(wanted, start=len(known) + 1)
@@ -247,15 +267,16 @@ async def _tool_step(state: State, context: Context) -> Planning:
     section 3.)
     """
     known = state["steps"]
-    offered = tools.offered(context)
-    prompt = prompts.render(
-        "tool_step",
-        question=state["question"],
-        tools=offered,
-        notes=list(_notes(state)),
-        left=context.preset.rounds - state.get("rounds", 0),
-    )
-    reply = await context.ask(prompt, _ToolStep)
+    offer = await tools.offered(context)
+    for note in offer.notes:
+        context.emit(Noted(note))
+    asked = {
+        "question": state["question"],
+        "tools": offer.tools,
+        "left": context.preset.rounds - state.get("rounds", 0),
+    }
+    notes = _remembered(list(_notes(state)), room(context, "tool_step", **asked))
+    reply = await context.ask(prompts.render("tool_step", notes=notes, **asked), _ToolStep)
     arguments = tuple((item.name, item.value) for item in reply.arguments)
     step = Step(
         f"s{len(known) + 1}",
@@ -266,8 +287,11 @@ async def _tool_step(state: State, context: Context) -> Planning:
         arguments=arguments,
     )
     again = any((old.tool, old.arguments) == (step.tool, step.arguments) for old in known)
-    if again or step.tool not in {tool.name for tool in offered}:  # "finish" among them
-        return [], known or _only_the_question(state)
+    if again or step.tool in FINISHED:
+        if state.get("evidence") or any(old.op == "retrieve" for old in known):
+            return [], known
+        # A library that was never asked has not been found to lack an answer.
+        return [], [*known, replace(_only_the_question(state)[0], id=step.id)]
     return [], [*known, step]
 
 
@@ -293,6 +317,38 @@ def _notes(state: State) -> Iterator[Note]:
         yield Note(step.id, f"{step.tool}({arguments})", text)
 
 
+def _latest(known: Sequence[Step], room: int) -> list[Step]:
+    """The last of `known` that `room` has space for, in their order."""
+    kept: list[Step] = []
+    for step in reversed(known):
+        room -= size(step.question) + size(step.answer) + FENCE
+        if kept and room < 0:
+            break
+        kept.append(step)
+    return kept[::-1]
+
+
+def _remembered(notes: Sequence[Note], room: int) -> list[Note]:
+    """The notes in their order: the latest whole as far as `room` has space for them, those before
+    cut to how they begin, with the question and its answer; the earliest forgotten where need be.
+    """
+    brief = [replace(note, text=note.text[:NOTE_BRIEF]) for note in notes]
+    while len(brief) > 1 and sum(map(_taken, brief)) > room:
+        brief.pop(0)
+    left = room - sum(map(_taken, brief))
+    kept = list(brief)
+    for at, note in enumerate(reversed(notes[-len(brief) :]), start=1):
+        left -= _taken(note) - _taken(brief[-at])
+        if left < 0:
+            break
+        kept[-at] = note
+    return kept
+
+
+def _taken(note: Note) -> int:
+    return size(note.text) + size(note.tool) + FENCE
+
+
 _STRATEGIES: dict[str, Callable[[State, Context], Awaitable[Planning]]] = {
     "question": _question,
     "single": _single,
@@ -303,11 +359,12 @@ _STRATEGIES: dict[str, Callable[[State, Context], Awaitable[Planning]]] = {
 }
 
 
-def opened(steps: Sequence[Step]) -> list[Step]:
+def opened(steps: Iterable[Step]) -> list[Step]:
     """`steps` with those open whose parents are done, the parents' answers put in their places.
 
     Where a parent brought no answer, its question stands in: the search goes on with what it has.
     """
+    steps = list(steps)
     done = {step.id: step for step in steps if step.status not in ("waiting", "open")}
     return [
         _filled(step, done)
@@ -385,22 +442,68 @@ def _new(steps: Iterable[Step], known: Sequence[Step]) -> list[Step]:
     return fresh
 
 
+def may_deepen(steps: Sequence[Step], state: State, context: Context) -> bool:
+    """Whether some of `steps` brought nothing and may be searched for deeper, and the steps that
+    wait need neither all that is left to read nor all rounds that are left.
+    """
+    if context.preset.reads is None or not any(map(_is_shallow, steps)):
+        return False
+    waiting = [step for step in steps if step.status == "waiting"]
+    searches = sum(step.op == "retrieve" for step in waiting)
+    rounds = context.preset.rounds - state.get("rounds", 0)
+    return _reads_left(state, context) > searches and rounds > _levels(waiting)
+
+
+def _levels(waiting: Sequence[Step]) -> int:
+    """Rounds that steps take which wait for each other; each names earlier ones only."""
+    level: dict[str, int] = {}
+    for step in waiting:
+        level[step.id] = 1 + max((level.get(id, 0) for id in step.parents), default=0)
+    return max(level.values(), default=0)
+
+
+def _is_shallow(step: Step) -> bool:
+    return step.status == "unsolved" and step.op == "retrieve" and step.tries < MOST_TRIES
+
+
+def _once_more(state: State, context: Context) -> list[Step]:
+    """The steps, those that brought nothing open again, and those that now can be; or none."""
+    steps = state.get("steps", [])
+    if not may_deepen(steps, state, context):
+        return []
+    return opened(
+        replace(step, status="open", tries=step.tries + 1) if _is_shallow(step) else step
+        for step in steps
+    )
+
+
+def _reads_left(state: State, context: Context) -> int:
+    return max(0, (context.preset.reads or 0) - len(state.get("read", [])))
+
+
 def _shared_out(steps: Sequence[Step], state: State, context: Context) -> list[Step]:
     """`steps` with the passages that each open one may read, where the preset bounds their sum.
 
-    What is left is shared by the steps that search, those that still wait among them.
+    What is left is shared by the steps that search, those that still wait among them; of a chain,
+    which grows as it goes, one more is expected until the last try. A first search takes no more
+    than `context.k` of its share, so that something is left to go deeper for the steps that bring
+    nothing. Where nothing is left, a step ends unsolved.
     """
-    if context.preset.reads is None:
+    if context.preset.reads is None or state.get("decision") == "search_more":
         return list(steps)
     pending = [s for s in steps if s.status in ("open", "waiting") and s.op == "retrieve"]
-    left = max(0, context.preset.reads - len(state.get("read", [])))
-    share = max(1, left // max(1, len(pending)))
-    return [
-        replace(step, k=min(share, context.k) if context.preset.plan == "chain" else share)
-        if step.status == "open" and step.op == "retrieve"
-        else step
-        for step in steps
-    ]
+    left = _reads_left(state, context)
+    grows = context.preset.plan == "chain" and all(s.tries < MOST_TRIES for s in pending)
+    expected = len(pending) + grows
+    share = max(1, math.ceil(left / max(1, expected)))
+    shared: list[Step] = []
+    for step in steps:
+        if step.status == "open" and step.op == "retrieve":
+            most = min(left, share if step.tries else min(share, context.k))
+            step = replace(step, k=most, status="open" if most else "unsolved")
+            left -= most
+        shared.append(step)
+    return shared
 
 
 def _steps_of_the_jury(state: State) -> list[Step]:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
+from typing import Any
 
 from scholar import prompts
 from scholar.agents import extractor
-from scholar.agents.evidence import Chosen, Labelled, as_event, gather, label, show, windows
-from scholar.backends.schema import Reply
+from scholar.agents.evidence import (
+    Chosen,
+    Labelled,
+    as_event,
+    gather,
+    label,
+    portions,
+    room,
+    show_what_fits,
+)
+from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelError
-from scholar.state import State, Update
+from scholar.state import State, Update, is_review
 from scholar.values import Help, Hit, Step
 
 MAX_QUOTES = 12
 """Quotes one reading call may return: one for each sentence of a draft, and some to spare."""
+
+
+REVIEW_QUOTES = 30
+"""The same for a review: one for each sentence of five sections."""
 
 
 class _Quote(Reply):
@@ -26,7 +40,7 @@ class _Quote(Reply):
     quote: str
     step: str
     helps: Help
-    says: str = ""
+    says: Line = ""
 
 
 class _Quotes(Reply):
@@ -34,7 +48,7 @@ class _Quotes(Reply):
 
 
 class _Deduced(Reply):
-    answer: str
+    answer: Line
     evidence: list[str]
 
 
@@ -70,9 +84,14 @@ async def to_read(state: State, context: Context) -> list[Labelled]:
     for is not, for the question was the same.
     """
     jury = state.get("decision") == "search_more"
-    seen = set(state.get("read", [])) if jury else set()
+    read = set(state.get("read", []))
+    seen = read if jury else set()
     per_step = [
-        [hit for hit in state.get("hits", []) if hit.step == step.id]
+        [
+            hit
+            for hit in state.get("hits", [])
+            if hit.step == step.id and not (step.tries and hit.passage_id in read)
+        ]
         for step in state["steps"]
         if step.status == "open"
     ]
@@ -83,11 +102,14 @@ async def to_read(state: State, context: Context) -> list[Labelled]:
 async def _ask_readers(
     state: State, context: Context, fresh: Sequence[Labelled]
 ) -> tuple[list[Chosen], list[str]]:
-    portions = list(windows(fresh, context.settings.context_window))
+    steps = [step for step in state["steps"] if step.status == "open" and step.op != "deduce"]
+    most = REVIEW_QUOTES if is_review(state) else MAX_QUOTES
+    asked = {"question": state["question"], "steps": steps, "most": most}
+    windows = list(portions(fresh, room(context, "reader", **asked)))
     if context.preset.orders > 1:
-        portions += [portion[::-1] for portion in portions]
+        windows += [window[::-1] for window in windows if len(window) > 1]
     replies = await asyncio.gather(
-        *(_ask_reader(state, context, window) for window in portions), return_exceptions=True
+        *(_ask_reader(asked, context, window) for window in windows), return_exceptions=True
     )
     chosen = [quote for reply in replies if not isinstance(reply, BaseException) for quote in reply]
     errors = [reply for reply in replies if isinstance(reply, BaseException)]
@@ -108,12 +130,11 @@ def _steady_first(chosen: Sequence[Chosen]) -> list[Chosen]:
     return sorted(once, key=lambda quote: -times[quote.quote])
 
 
-async def _ask_reader(state: State, context: Context, window: Sequence[Labelled]) -> list[Chosen]:
-    steps = [step for step in state["steps"] if step.status == "open" and step.op != "deduce"]
-    prompt = prompts.render(
-        "reader", question=state["question"], steps=steps, passages=window, most=MAX_QUOTES
-    )
-    reply = await context.ask(prompt, _Quotes)
+async def _ask_reader(
+    asked: Mapping[str, Any], context: Context, window: Sequence[Labelled]
+) -> list[Chosen]:
+    reply = await context.ask(prompts.render("reader", passages=window, **asked), _Quotes)
+    steps: Sequence[Step] = asked["steps"]
     known = {step.id for step in steps}
     return [
         Chosen(
@@ -123,7 +144,7 @@ async def _ask_reader(state: State, context: Context, window: Sequence[Labelled]
             quote.helps,
             quote.says.strip(),
         )
-        for quote in reply.quotes[:MAX_QUOTES]
+        for quote in reply.quotes[: asked["most"]]
     ]
 
 
@@ -144,10 +165,9 @@ async def _conclude(step: Step, state: State, context: Context) -> str:
     parents = [known for known in state["steps"] if known.id in step.parents]
     ids = {parent.id for parent in parents}
     under = [item for item in state.get("evidence", []) if ids & set(item.steps)]
-    prompt = prompts.render(
-        "deduce", question=step.question, known=parents, quotes=await show(context, under)
-    )
-    reply = await context.ask(prompt, _Deduced)
+    asked: dict[str, Any] = {"question": step.question, "known": parents}
+    quotes = await show_what_fits(context, under, room(context, "deduce", **asked))
+    reply = await context.ask(prompts.render("deduce", quotes=quotes, **asked), _Deduced)
     return reply.answer.strip()
 
 

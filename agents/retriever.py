@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from scholar import prompts, tools
 from scholar.agents import planner
-from scholar.backends.schema import Reply
+from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid, ToolError
 from scholar.events import Resolved, Searched
@@ -28,12 +28,16 @@ BORNE_OUT = 0.5
 """Least score of a stored sentence that bears a statement out."""
 
 
+LONGEST_REASON = 300
+"""Characters of a note on why a tool failed, which a server of the user's own may have written."""
+
+
 class _Document(Reply):
     text: str
 
 
 class _Statements(Reply):
-    statements: list[str]
+    statements: list[Line]
 
 
 async def search(branch: Branch, context: Context) -> Update:
@@ -57,11 +61,13 @@ async def resolve(state: State, context: Context) -> Update:
     material = len(state["read"] if context.preset.read == "combined" else state["evidence"])
     if context.preset.rounds > 1:
         context.emit(Resolved(tuple(step for step in steps if step.status != "waiting")))
+    written_from = state.get("material", 0)
+    more = _another_round(state, steps, context)
     return {
         "steps": steps,
-        "more": _another_round(state, steps, context),
-        "to_write": context.has_models and material > state.get("material", 0),
-        "material": material,
+        "more": more,
+        "to_write": context.has_models and material > written_from,
+        "material": written_from if more else material,
     }
 
 
@@ -73,11 +79,16 @@ def settled(step: Step, state: State) -> Step:
     """
     if step.op == "deduce":
         return replace(step, status="solved" if step.answer else "unsolved")
-    told = next((item.text for item in state.get("told", []) if item.step == step.id), "")
+    tolds = (item for item in state.get("told", []) if item.step == step.id and not item.failed)
+    told = next((item.text for item in tolds), "")
     if step.tool == "calculate":
         return replace(step, answer=told, status="solved" if told else "unsolved")
     mine = [item for item in state["evidence"] if step.id in item.steps]
-    groups = grouped(item for item in mine if item.helps == "answers" and item.says)
+    groups = grouped(
+        replace(item, says=said)
+        for item in mine
+        if item.helps == "answers" and (said := _said_of(step, item))
+    )
     answer = groups[0].answer if groups else ""
     helped = any(item.helps != "background" for item in mine)
     status: Status = "solved" if helped or (told and step.op == "tool") else "unsolved"
@@ -86,6 +97,11 @@ def settled(step: Step, state: State) -> Step:
             return replace(step, status=status, answer=answer)
         return replace(step, status="corrected", answer=answer)
     return replace(step, status=status, answer=answer)
+
+
+def _said_of(step: Step, item: Evidence) -> str:
+    """What a quote answers to `step`: it may answer several, to each something else."""
+    return dict(item.answers).get(step.id, "") if item.answers else item.says
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,8 @@ def _another_round(state: State, steps: Sequence[Step], context: Context) -> boo
         return False
     if not planner.may_go_on(state, context):
         return False
+    if planner.may_deepen(steps, state, context):
+        return True
     if context.preset.plan == "graph":
         return any(step.status == "waiting" for step in steps)
     if context.preset.plan == "chain":
@@ -156,10 +174,12 @@ async def _search(branch: Branch, context: Context) -> tuple[list[Hit], list[str
         hits = [hit for hit in hits if hit.scores["fused"] >= floor]
     kept, fresh = [], 0
     for hit in hits:
-        fresh += hit.passage_id not in seen
+        new = hit.passage_id not in seen
+        fresh += new
         if fresh > most:
             break
-        kept.append(hit)
+        if new or not step.tries:
+            kept.append(hit)
     return kept, notes
 
 
@@ -219,13 +239,15 @@ async def _use_tool(branch: Branch, context: Context) -> Update:
     try:
         brought = await tools.call(step.tool, dict(step.arguments), context)
     except ToolError as error:
-        return {"told": [Told(step.id, f"failed: {error}")], "notes": [f"{step.tool}: {error}"]}
+        reason = str(error)
+        return {"told": [Told(step.id, reason, failed=True)], "notes": [reason[:LONGEST_REASON]]}
     hits = [replace(hit, step=step.id) for hit in brought.hits]
     if brought.hits:
         await _tell(step, brought.hits, context)
     return {
         "hits": hits,
         "told": [Told(step.id, brought.text)] if brought.text else [],
+        "added": list(brought.added),
         "searched": [step.query] if step.query else [],
     }
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from scholar.text import plain as plain  # surfaces know it by this module
 from scholar.values import (
     Answer,
     Citation,
     CitedConflict,
     CitedPremise,
     CitedSentence,
+    Coverage,
     Outcome,
     Paper,
+    Row,
     Usage,
     Verdict,
 )
@@ -28,8 +31,6 @@ SET_A_MODEL = (
     "These are quotes. For a written answer set a model: "
     "scholar ask … --model openai:gpt-5-mini (or SCHOLAR_MODEL)."
 )
-_UNSHOWN = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode categories: control characters, marks of format such as bidi, and half characters."""
 _VOTES = {
     "accept": "accepts",
     "revise": "wants a revision",
@@ -40,6 +41,7 @@ _VOTES = {
 
 def to_json(answer: Answer) -> dict[str, Any]:
     """The answer as plain data, as `scholar/answer.schema.json` describes it."""
+    review = {"review": asdict(answer.review)} if answer.review else {}
     return {
         "run_id": answer.run_id,
         "question": answer.question,
@@ -57,6 +59,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
         ],
         "usage": asdict(answer.usage),
         "notes": list(answer.notes),
+        **review,
     }
 
 
@@ -121,11 +124,6 @@ def vote(verdict: Verdict) -> str:
     return f"{verdict.juror} {_VOTES[verdict.action]}"
 
 
-def plain(text: str) -> str:
-    """Text from outside, without characters that could steer a terminal."""
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
-
-
 def cost(usage: Usage) -> str:
     """What a run took, in one line; an unknown price is called unknown."""
     if not usage.calls:
@@ -140,15 +138,9 @@ def cost(usage: Usage) -> str:
 
 def _blocks(answer: Answer) -> Iterator[RenderableType]:
     numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
-    quotes_only = all(s.text == s.citations[0].quote for s in answer.sentences)
     if head := _head(answer):
         yield head
-    if answer.sentences and not quotes_only:
-        yield _prose(answer.sentences, numbers)
-    for premise in answer.premises:
-        yield _premise(premise, numbers)
-    for conflict in answer.conflicts:
-        yield _conflict(conflict, numbers)
+    yield from _written(answer, numbers)
     if answer.outcome is Outcome.NO_EVIDENCE:
         yield _nothing_found(answer)
     if answer.bibliography:
@@ -158,6 +150,22 @@ def _blocks(answer: Answer) -> Iterator[RenderableType]:
     if dissent := [v for v in answer.verdicts if v.failed or v.action != "accept"]:
         yield Group(*map(_dissent, dissent))
     yield _footer(answer)
+
+
+def _written(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
+    """What was written, as against what it stands on; quotes alone are shown under their papers."""
+    quotes_only = all(s.text == s.citations[0].quote for s in answer.sentences)
+    if answer.sentences and not quotes_only:
+        yield _prose(answer.sentences, numbers)
+    for section in answer.review.sections if answer.review else ():
+        prose = _prose(section.sentences, numbers)
+        yield Group(Text(plain(section.title), style="bold"), prose)
+    for premise in answer.premises:
+        yield _premise(premise, numbers)
+    for conflict in answer.conflicts:
+        yield _conflict(conflict, numbers)
+    if answer.review and answer.review.table:
+        yield _side_by_side(answer, answer.review.table.columns, answer.review.table.rows)
 
 
 _STANCES = {
@@ -218,19 +226,63 @@ def _conflict(conflict: CitedConflict, numbers: dict[str, int]) -> Group:
     return Group(Text(head, style="bold"), *sides)
 
 
+NOT_SAID = "not said"
+"""What a cell of the table shows that no quote of its paper fills."""
+
+
+def _side_by_side(answer: Answer, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """The table of papers, each row under the number of its paper."""
+    table = Table(
+        "",
+        *(Text(plain(name)) for name in columns),
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_lines=True,
+    )
+    numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
+    papers = {paper.id: paper for paper in answer.bibliography}
+    for row in rows:
+        name = Text.assemble(
+            (f"[{numbers[row.paper_id]}]", "cyan"), f" {short(papers[row.paper_id])}"
+        )
+        cells = (
+            Text(plain(cell.text)) if cell.text else Text(NOT_SAID, style="dim")
+            for cell in row.cells
+        )
+        table.add_row(name, *cells)
+    return table
+
+
+def short(paper: Paper) -> str:
+    """A paper as a table names it: authors and year, or where it has no authors its title."""
+    who = authors(paper) or " ".join(paper.title.split()[:5])
+    return plain(f"{who} {paper.year or ''}".strip())
+
+
 def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
     for paper in answer.bibliography:
         yield hanging(f"{numbers[paper.id]:2d}  ", reference(paper), style="bold")
-        for citation in _citations_of(answer, paper.id):
+        for citation in citations_of(answer, paper.id):
             place = f"p. {citation.page}  " if citation.page else ""
             quote = " ".join(plain(citation.quote).split())
             yield hanging(f"      {place}", f"“{quote}”")
 
 
-def _citations_of(answer: Answer, paper_id: str) -> list[Citation]:
+def citations_of(answer: Answer, paper_id: str) -> list[Citation]:
+    """All that an answer quotes of one paper, each once, in the order of the text."""
     sides = [side for conflict in answer.conflicts for side in conflict.sides]
-    parts: list[CitedSentence | CitedPremise] = [*answer.sentences, *sides, *answer.premises]
+    sections = answer.review.sections if answer.review else ()
+    written = [sentence for section in sections for sentence in section.sentences]
+    parts: list[CitedSentence | CitedPremise] = [
+        *answer.sentences,
+        *written,
+        *sides,
+        *answer.premises,
+    ]
     cited = [c for part in parts for c in part.citations]
+    if answer.review and answer.review.table:
+        cells = (cell for row in answer.review.table.rows for cell in row.cells)
+        cited += [cell.citation for cell in cells if cell.citation]
     return [c for c in dict.fromkeys(cited) if c.paper_id == paper_id]
 
 
@@ -240,17 +292,47 @@ def _nothing_found(answer: Answer) -> Group:
     for query in coverage.searches:
         lines.append(Text(f"  searched for: {plain(query)}"))
     if coverage.found:
-        near = f"{coverage.found} paper{'s' if coverage.found != 1 else ''}"
-        lines.append(Text(f"  came near: {near}, none with a sentence that answers it."))
-    lines.append(
-        Text('Add papers on it, for instance: scholar add --arxiv "…" --max 20, and ask again.')
-    )
+        lines.append(Text(f"  came near: {_papers(coverage.found)}, {_near(coverage)}."))
+    lines += [Text(advice) for advice in _what_would_help(answer)]
     return Group(*lines)
+
+
+def _near(coverage: Coverage) -> str:
+    if coverage.read:
+        return f"{coverage.read} with quotes, none of which carries an answer"
+    return "none with a sentence that answers it"
+
+
+def _what_would_help(answer: Answer) -> Iterator[str]:
+    wished = dict.fromkeys(verdict.query for verdict in answer.verdicts if verdict.query)
+    wishes = [query for query in wished if query not in answer.coverage.searches]
+    if wishes:
+        yield f"The jury would look further for: {plain('; '.join(wishes))}."
+    if answer.coverage.abstracts:
+        held = answer.coverage.abstracts
+        yield (
+            f"The full text of {_papers(held)} found is not held; "
+            "with the PDF, scholar add FILE.pdf reads it."
+        )
+    yield 'Add papers on it, for instance: scholar add --arxiv "…" --max 20, and ask again.'
+
+
+def _papers(count: int) -> str:
+    return f"{count} paper{'s' if count != 1 else ''}"
 
 
 def _dissent(verdict: Verdict) -> Text:
     reasons = "" if verdict.failed else "; ".join(verdict.reasons)
     return Text(plain(f"Juror {vote(verdict)}{': ' if reasons else ''}{reasons}"), style="yellow")
+
+
+def _not_quoted(coverage: Coverage) -> str:
+    """Why papers found were not quoted from, and of how many the full text is not to be had."""
+    reasons = [f"{n} {plain(reason)}" for reason, n in coverage.screened_out.items()]
+    parts = [f"not quoted from: {'; '.join(reasons)}"] if reasons else []
+    if coverage.abstracts:
+        parts.append(f"no full text of {_papers(coverage.abstracts)}")
+    return " · ".join(parts)
 
 
 def _footer(answer: Answer) -> Group:
@@ -266,6 +348,8 @@ def _footer(answer: Answer) -> Group:
     if answer.outcome is not Outcome.NO_EVIDENCE and coverage.searches:
         searches = plain("; ".join(coverage.searches))
         lines.insert(0, Text(f"searched for: {searches}", style="dim"))
+    if unseen := _not_quoted(coverage):
+        lines.insert(-1, Text(unseen, style="dim"))
     if answer.outcome is Outcome.EVIDENCE:
         lines.append(Text(SET_A_MODEL))
     return Group(*lines)

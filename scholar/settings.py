@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -133,6 +134,64 @@ class Arxiv(_Strict):
     delay: float = Field(3.0, ge=0)
 
 
+BuiltIn = Literal[
+    "search_library",
+    "search_arxiv",
+    "fetch_paper",
+    "references",
+    "citations",
+    "related_papers",
+    "facts",
+    "paths",
+    "calculate",
+]
+_SERVED = re.compile(r"[A-Za-z][\w-]*\.[\w-]+")
+"""How a tool of a server of the user's own is called: SERVER.TOOL."""
+
+
+class Tools(_Strict):
+    """What tools may do, whatever a model asks for. Tools of a server are named SERVER.TOOL."""
+
+    off: tuple[str, ...] = ()
+    """Tools that are not used at all."""
+    ask_first: tuple[str, ...] = ()
+    """Tools that run only after a person has agreed, each time."""
+    read_only: bool = False
+    """No tool may write into the library, nor one run of which nobody knows what it does."""
+    papers_per_run: int = Field(5, ge=0)
+    """Papers that the tools of one run may add to the library."""
+
+    @field_validator("off", "ask_first")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in get_args(BuiltIn) and not _SERVED.fullmatch(name):
+                raise ValueError(f"'{name}' is no tool: {_nearest(name, get_args(BuiltIn))}")
+        return names
+
+
+class Mcp(_Strict):
+    """A server of the user's own: a `command` that is started, with `env` beside a bare
+    environment, or a `url`, asked with `headers`.
+
+    Of its tools those in `trusted` ("*" is all) run without a person being asked.
+    """
+
+    command: tuple[str, ...] = ()
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+    timeout: float = Field(30.0, gt=0)
+    """Seconds that starting it, or one call, may take."""
+
+    @model_validator(mode="after")
+    def _reached_in_one_way(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("a server has either a command or a url")
+        return self
+
+
 class Local(_Strict):
     """How models run on this machine."""
 
@@ -190,7 +249,18 @@ class Settings(BaseSettings):
     jury: Jury = Jury()
     prices: dict[str, Price] = Field(default_factory=dict)
     arxiv: Arxiv = Arxiv()
+    tools: Tools = Tools()
+    mcp: dict[str, Mcp] = Field(default_factory=dict)
+    """Servers whose tools may be used, by a name of letters, digits, - and _."""
     local: Local = Local()
+
+    @field_validator("mcp")
+    @classmethod
+    def _named_plainly(cls, servers: dict[str, Mcp]) -> dict[str, Mcp]:
+        for name in servers:
+            if not _SERVED.fullmatch(f"{name}.tool"):
+                raise ValueError(f"'{name}' is no name of a server: use letters, digits, - and _")
+        return servers
 
     @field_validator("home")
     @classmethod

@@ -16,6 +16,7 @@ Action = Literal["accept", "revise", "search_more", "abstain"]
 Help = Literal["answers", "partly", "background"]
 Stance = Literal["supported", "contradicted", "mixed", "not_enough"]
 Basis = Literal["direct", "indirect", "partial"]
+Task = Literal["answer", "review"]
 Status = Literal["waiting", "open", "solved", "corrected", "unsolved"]
 
 
@@ -133,7 +134,8 @@ class Hit:
 class Evidence:
     """A verbatim quote with its place; `quote` is exactly the stored text from `start` to `end`.
 
-    `says` is the short answer that it implies, by which evidence is grouped.
+    `says` is the short answer that it implies, by which evidence is grouped; `answers` are those
+    that it gives to single steps, as pairs of a step's id and the answer.
     """
 
     id: str
@@ -148,6 +150,7 @@ class Evidence:
     helps: Help = "answers"
     score: float = 0.0
     says: str = ""
+    answers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,8 @@ class Step:
     `deduce` step is answered from its parents' answers. `#s1` in question, query or arguments
     stands for the answer of the step s1, one of its `parents`. `prior` is what a model said before
     anything was read: it steers and is never cited. `answer` is what the evidence gives. `k` is the
-    passages to read for it, 0 for as many as the run is set to.
+    passages to read for it, 0 for as many as the run is set to, and `tries` how often it
+    was searched for deeper because nothing had been found.
     """
 
     id: str
@@ -172,6 +176,7 @@ class Step:
     tool: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
     k: int = 0
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +192,31 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a draft and the ids of the evidence it rests on."""
+    """A sentence of a draft and the ids of the evidence it rests on.
+
+    `section` is the number of the review's section it stands in, 0 for none.
+    """
 
     text: str
     evidence: tuple[str, ...] = ()
+    section: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of a review as it is planned: what it is to say, from which evidence, by id."""
+
+    title: str
+    says: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table of papers, and the question that its cells answer."""
+
+    name: str
+    asks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +330,30 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """What one paper says under one column, and the quote that says it; empty where none does."""
+
+    text: str = ""
+    citation: Citation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One paper of the table: a cell for each column."""
+
+    paper_id: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The papers of a review side by side."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CitedSentence:
     """A published sentence with the quotes that carry it; there is always at least one."""
 
@@ -317,6 +367,22 @@ class CitedConflict:
 
     about: str
     sides: tuple[CitedSentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CitedSection:
+    """A published section of a review; there is always at least one sentence."""
+
+    title: str
+    sentences: tuple[CitedSentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a review has beside its summary, which are the sentences of the answer."""
+
+    sections: tuple[CitedSection, ...]
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +415,7 @@ class Answer:
     """What a run publishes. `notes` say in words what a reader must know beside the answer.
 
     `stance`, `basis` and `premises` are those of `Draft`; each premise has at least one quote.
+    `review` is None unless a review was asked for and written.
     """
 
     run_id: str
@@ -364,3 +431,4 @@ class Answer:
     stance: Stance | None = None
     basis: Basis = "direct"
     premises: tuple[CitedPremise, ...] = ()
+    review: Review | None = None

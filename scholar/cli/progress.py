@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -29,6 +32,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._began = time.monotonic()
+        self._asking = asyncio.Lock()
         self._live = Live(console=console, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
@@ -44,6 +48,18 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+
+    async def ask(self, question: str) -> bool:
+        """Whether the user says yes to `question`; anything but y or yes is a no."""
+        async with self._asking:
+            self._live.stop()
+            self._console.print(f"{report.plain(question)} [y/N] ", end="", soft_wrap=True)
+            try:
+                answer = await _line_of_input()
+            finally:
+                if self._console.is_terminal:
+                    self._live.start()
+        return answer.strip().lower() in ("y", "yes")
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -73,6 +89,21 @@ class Progress:
             case events.Voted(verdict):
                 self._line("jury", report.vote(verdict))
             case _:
+                self._show_review(event)
+
+    def _show_review(self, event: Event) -> None:
+        match event:
+            case events.Outlined(titles):
+                self._line("outline", _count(len(titles), "section"))
+                for n, title in enumerate(titles, start=1):
+                    self._line("", f"{n}. {title}", timed=False)
+                self._doing("writing")
+            case events.Wrote(number, of, title, sentences):
+                self._line("write", f"{number} of {of}, {_count(sentences, 'sentence')}: {title}")
+            case events.Tabled(papers, columns, said):
+                cells = papers * len(columns)
+                self._line("table", f"{_count(papers, 'paper')}, {said} of {cells} cells said")
+            case _:
                 self._show_delay(event)
 
     def _show_delay(self, event: Event) -> None:
@@ -81,6 +112,8 @@ class Progress:
                 self._line("retry", f"{role}: {reason} Again in {wait:.0f} s.")
             case events.Waiting(role, model, wait):
                 self._line("wait", f"{role}: up to {wait:.0f} s for the limits of {model}")
+            case events.Noted(note):
+                self._line("note", note)
             case events.FellBack(role, failed, to, reason):
                 self._line("instead", f"{role}: {to} for {failed}: {reason}")
             case _:
@@ -110,6 +143,25 @@ class Progress:
             parts.append(Padding(tail, (0, 2)))
             parts.append(Text("  (a draft; its quotes are not checked yet)", style="dim"))
         self._live.update(Group(*parts))
+
+
+async def _line_of_input() -> str:
+    """The next line that the user types, or "" at the end of input."""
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Future[str] = loop.create_future()
+
+    def tell(line: str) -> None:
+        if not typed.done():
+            typed.set_result(line)
+
+    def read() -> None:
+        line = sys.stdin.readline()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, line)
+
+    # Ctrl-C must not wait for a line, so the thread is one that nobody waits for.
+    threading.Thread(target=read, daemon=True).start()
+    return await typed
 
 
 def _read(quotes: int, papers: int, dropped: int) -> str:

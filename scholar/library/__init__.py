@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from scholar.errors import LibraryError
 from scholar.library.catalogue import Catalogue, Entry
 from scholar.library.dense import Dense
+from scholar.library.embedding import Vectors32
 from scholar.library.lexical import Lexical
 from scholar.library.ranking import Ranking, fuse
 from scholar.settings import Settings
@@ -122,6 +123,10 @@ class Library:
     async def extract(self, query: str, passages: Sequence[Passage], n: int) -> list[Extract]:
         """The `n` sentences of `passages` that answer `query` best, best first."""
         return await asyncio.to_thread(self._extract, query, list(passages), n)
+
+    async def embed(self, texts: Sequence[str]) -> Vectors32 | None:
+        """One unit vector per text, shape (len(texts), dimension); None without an embedder."""
+        return await asyncio.to_thread(self._dense.embed, texts)
 
     async def rebuild(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> Stats:
         """Derive all indexes from the catalogue again, with the embedder the settings choose.

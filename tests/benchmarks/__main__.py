@@ -8,10 +8,12 @@ import os
 import platform
 import sys
 
+import concurrency
 import embedding_rate
 import evidence
 import gateway
 import local
+import presets
 import retrieval
 import rounds
 import startup
@@ -28,6 +30,8 @@ def main() -> None:
     sys.stdout.flush()
     startup.main()
     rounds.main()
+    presets.main()
+    concurrency.main()
     gateway.main()
     asyncio.run(evidence.main())
     embedding_rate.main()

@@ -1,0 +1,1 @@
+"""How well `scholar` does on judged sets. Everything here runs on a throwaway library."""
