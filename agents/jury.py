@@ -32,7 +32,7 @@ MOST_OBJECTIONS = 4
 """Objections of one message of the debate, as its prompt says."""
 MESSAGE_LINE = 150
 """Characters of each of them that the other side is shown: eight messages fit a window of 8,000."""
-SEARCHES_SHOWN = 3
+SEARCHES_SHOWN = 8
 """Latest searches that a juror is told of, so that it asks for another."""
 MOON, CARBON, LETTERS = 1969, 6, 6
 """What the three experts of the probe have to say."""
@@ -256,6 +256,7 @@ class _Bench:
             question=self._state["question"],
             sentences=_flat(self._draft),
             missing=self._draft.missing,
+            verdict=_verdict(self._draft),
             messages=messages,
         )
         return await self._ask("critic", prompt, reply)
@@ -333,7 +334,8 @@ class _Bench:
             sentences=self._draft.sentences,
             conflicts=self._draft.conflicts,
             missing=self._draft.missing,
-            searched=self._state.get("searched", [])[-SEARCHES_SHOWN:],
+            verdict=_verdict(self._draft),
+            searched=list(dict.fromkeys(self._state.get("searched", [])))[-SEARCHES_SHOWN:],
         )
         vote = await self._ask(juror, prompt, _Vote)
         reasons = tuple(reason.strip() for reason in vote.reasons if reason.strip())
@@ -345,11 +347,13 @@ class _Bench:
 
     async def _with_quotes(self, by: str, name: str, **values: Any) -> Prompt:
         """The prompt `name` with the evidence, in an order of the juror's own where the order might
-        decide. Where a window is too small for all, what the draft cites goes first.
+        decide. The support juror sees what the draft cites alone; where a window is too small for
+        all, that goes first.
         """
         cited = {id for sentence in _flat(self._draft) for id in sentence.evidence}
         space = room(self._context, name, **values)
-        quotes = await show_what_fits(self._context, self._state["evidence"], space, cited)
+        evidence = [item for item in self._state["evidence"] if by != "support" or item.id in cited]
+        quotes = await show_what_fits(self._context, evidence, space, cited)
         if by not in ("support", "completeness"):
             self._shuffle(quotes, by)
         return prompts.render(name, quotes=quotes, **values)
@@ -357,6 +361,13 @@ class _Bench:
     def _shuffle(self, items: list[S], name: str) -> None:
         # By the question and the juror, so that the same question asks the same again.
         random.Random(f"{self._state['question']} {name}").shuffle(items)
+
+
+def _verdict(draft: Draft) -> str:
+    """The stance that a draft shows beside its text, in the words that a reader sees."""
+    stances = {None: "", "supported": "yes", "contradicted": "no", "mixed": "mixed evidence"}
+    words = stances.get(draft.stance, "not enough evidence")
+    return f"{words}, on {draft.basis} evidence" if words else ""
 
 
 def _flat(draft: Draft) -> list[Sentence]:

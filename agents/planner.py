@@ -65,11 +65,13 @@ class _Link(Reply):
 
 
 class _Chain(Reply):
+    premises: list[Line] = Field(default_factory=list)
     steps: list[_Link]
 
 
 class _FollowUp(Reply):
     enough: bool
+    premises: list[Line] = Field(default_factory=list)
     steps: list[_Step]
 
 
@@ -82,6 +84,7 @@ class _Node(Reply):
 
 
 class _Graph(Reply):
+    premises: list[Line] = Field(default_factory=list)
     steps: list[_Node]
 
 
@@ -217,8 +220,13 @@ async def _single(state: State, context: Context) -> Planning:
     reply = await context.ask(prompt, _Plan)
     steps = [_step(n, item.question, item.query) for n, item in enumerate(reply.steps, start=1)]
     steps = [step for step in steps if step.question][:most] or _only_the_question(state)
-    premises = [text.strip() for text in reply.premises if text.strip()]
-    return premises[:MOST_PREMISES], steps
+    return _premises(reply.premises, state), steps
+
+
+def _premises(said: Iterable[str], state: State) -> list[str]:
+    """The premises that the first round found; later ones find no new ones in the question."""
+    found = [text.strip() for text in said if text.strip()][:MOST_PREMISES]
+    return state.get("premises", []) if state.get("rounds") else found
 
 
 async def _chain(state: State, context: Context) -> Planning:
@@ -233,7 +241,9 @@ async def _chain(state: State, context: Context) -> Planning:
         replace(_step(n, link.question, link.query), prior=_believed(link.answer))
         for n, link in enumerate(reply.steps[: context.preset.steps], start=len(known) + 1)
     ]
-    return state["premises"], [*known, *_new(drafted, known)] or _only_the_question(state)
+    return _premises(reply.premises, state), [*known, *_new(drafted, known)] or _only_the_question(
+        state
+    )
 
 
 async def _follow_up(state: State, context: Context) -> Planning:
@@ -246,7 +256,9 @@ async def _follow_up(state: State, context: Context) -> Planning:
     asked = [
         _step(n, item.question, item.query) for n, item in enumerate(wanted, start=len(known) + 1)
     ]
-    return state["premises"], [*known, *_new(asked, known)] or _only_the_question(state)
+    return _premises(reply.premises, state), [*known, *_new(asked, known)] or _only_the_question(
+        state
+    )
 
 
 async def _graph(state: State, context: Context) -> Planning:
@@ -259,7 +271,7 @@ async def _graph(state: State, context: Context) -> Planning:
     prompt = prompts.render("graph", question=state["question"], most=most)
     reply = await context.ask(prompt, _Graph)
     steps = _acyclic(_node(item) for item in reply.steps[:most])
-    return [], opened(steps) or _only_the_question(state)
+    return _premises(reply.premises, state), opened(steps) or _only_the_question(state)
 
 
 async def _tool_step(state: State, context: Context) -> Planning:
@@ -362,7 +374,8 @@ _STRATEGIES: dict[str, Callable[[State, Context], Awaitable[Planning]]] = {
 def opened(steps: Iterable[Step]) -> list[Step]:
     """`steps` with those open whose parents are done, the parents' answers put in their places.
 
-    Where a parent brought no answer, its question stands in: the search goes on with what it has.
+    Where a parent brought no answer, the words it was searched by stand in, so that the search goes
+    on with what it has.
     """
     steps = list(steps)
     done = {step.id: step for step in steps if step.status not in ("waiting", "open")}
@@ -377,7 +390,7 @@ def opened(steps: Iterable[Step]) -> list[Step]:
 def _filled(step: Step, done: dict[str, Step]) -> Step:
     def answer(match: re.Match[str]) -> str:
         parent = done.get(match[1])
-        return (parent.answer or parent.prior or parent.question) if parent else ""
+        return (parent.answer or parent.prior or parent.query) if parent else ""
 
     def fill(text: str) -> str:
         return " ".join(_REFERENCE.sub(answer, text).split())

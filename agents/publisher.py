@@ -89,7 +89,7 @@ async def _answer(state: State, context: Context) -> Answer:
     cited = _cite(draft.sentences, by_id)
     table = await _table(state, context) if any(s.section for s in draft.sentences) else None
     cited_conflicts = tuple(
-        CitedConflict(*_unlinked(state, c.about), _cite(c.sides, by_id)) for c in draft.conflicts
+        CitedConflict(_unlinked(c.about, state), _cite(c.sides, by_id)) for c in draft.conflicts
     )
     premises = tuple(
         CitedPremise(p.text, p.stance, tuple(_citation(by_id[id]) for id in p.evidence))
@@ -114,7 +114,7 @@ async def _answer(state: State, context: Context) -> Answer:
         coverage=await _coverage(state, evidence, context),
         verdicts=tuple(_said_by(verdict, state) for verdict in state.get("verdicts", [])),
         usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
-        notes=(*await _empty(outcome, context), *_unlinked(state, *_notes(state, outcome))),
+        notes=(*await _empty(outcome, context), *_all_unlinked(_notes(state, outcome), state)),
         stance=draft.stance,
         basis=draft.basis,
         premises=premises,
@@ -169,7 +169,7 @@ async def _table(state: State, context: Context) -> Table | None:
         if row.paper_id in titles
     )
     kept = tuple(row for row in rows if any(cell.citation for cell in row.cells))
-    columns = tuple(_unlinked(state, *table.columns))
+    columns = _all_unlinked(table.columns, state)
     return Table(columns, kept) if kept else None
 
 
@@ -297,7 +297,7 @@ async def _coverage(state: State, evidence: Sequence[Evidence], context: Context
         ("not read, for others fitted better", len(left - opened)),
     )
     return Coverage(
-        searches=tuple(dict.fromkeys(_unlinked(state, *state.get("searched", [])))),
+        searches=tuple(dict.fromkeys(_all_unlinked(state.get("searched", []), state))),
         found=len(found),
         read=len(quoted),
         unread=len(found - quoted),
@@ -306,18 +306,21 @@ async def _coverage(state: State, evidence: Sequence[Evidence], context: Context
     )
 
 
-def _unlinked(state: State, *texts: str) -> list[str]:
-    """What models have said beside the sentences: an address in it is the user's own, or left out.
+def _unlinked(text: str, state: State) -> str:
+    """What a model has said beside the sentences: an address in it is the user's own, or left out.
 
     Nobody checks it against a quote, and a surface may turn it into a link.
     """
-    known = addresses(state["question"])
-    return [without_addresses(text, known) for text in texts]
+    return without_addresses(text, addresses(state["question"]))
+
+
+def _all_unlinked(texts: Iterable[str], state: State) -> tuple[str, ...]:
+    return tuple(_unlinked(text, state) for text in texts)
 
 
 def _said_by(verdict: Verdict, state: State) -> Verdict:
-    reasons = tuple(_unlinked(state, *verdict.reasons))
-    return replace(verdict, reasons=reasons, query=_unlinked(state, verdict.query)[0])
+    reasons = _all_unlinked(verdict.reasons, state)
+    return replace(verdict, reasons=reasons, query=_unlinked(verdict.query, state))
 
 
 async def _empty(outcome: Outcome, context: Context) -> tuple[str, ...]:

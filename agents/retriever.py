@@ -90,13 +90,19 @@ def settled(step: Step, state: State) -> Step:
         if item.helps == "answers" and (said := _said_of(step, item))
     )
     answer = groups[0].answer if groups else ""
-    helped = any(item.helps != "background" for item in mine)
-    status: Status = "solved" if helped or (told and step.op == "tool") else "unsolved"
+    status = _helped(mine)
+    if status == "unsolved" and told and step.op == "tool":
+        status = "solved"
     if step.prior and answer and not same(step.prior, answer):
         if len(groups) > 1:  # the papers do not agree either
             return replace(step, status=status, answer=answer)
         return replace(step, status="corrected", answer=answer)
     return replace(step, status=status, answer=answer)
+
+
+def _helped(evidence: Sequence[Evidence]) -> Status:
+    helps = {item.helps for item in evidence}
+    return "solved" if "answers" in helps else "partly" if "partly" in helps else "unsolved"
 
 
 def _said_of(step: Step, item: Evidence) -> str:
@@ -152,7 +158,7 @@ def _another_round(state: State, steps: Sequence[Step], context: Context) -> boo
     if context.preset.plan == "chain":
         opened = {step.id for step in state["steps"] if step.status == "open"}
         return any(
-            step.id in opened and (step.status == "corrected" or not step.prior) for step in steps
+            step.id in opened and (step.status != "solved" or not step.prior) for step in steps
         )
     return context.preset.plan in ("follow_up", "tool_step")
 
@@ -172,15 +178,10 @@ async def _search(branch: Branch, context: Context) -> tuple[list[Hit], list[str
     if "relevance" in context.preset.filters and hits:
         floor = RELEVANT * hits[0].scores["fused"]
         hits = [hit for hit in hits if hit.scores["fused"] >= floor]
-    kept, fresh = [], 0
-    for hit in hits:
-        new = hit.passage_id not in seen
-        fresh += new
-        if fresh > most:
-            break
-        if new or not step.tries:
-            kept.append(hit)
-    return kept, notes
+    fresh = [hit for hit in hits if hit.passage_id not in seen][:most]
+    # What was read for another step may answer this one, where it is among the best for it.
+    again = [] if step.tries else [hit for hit in hits[:most] if hit.passage_id in seen]
+    return [hit for hit in hits if hit in fresh or hit in again], notes
 
 
 def _best_of(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:

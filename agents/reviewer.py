@@ -108,7 +108,9 @@ class _Summary(Reply):
     sentences: list[_Drawn]
 
 
-class _Change(Reply):
+class Change(Reply):
+    """What a model would change about one sentence of a review."""
+
     number: int
     do: Literal["replace", "strike", "add_after"]
     text: str
@@ -116,7 +118,7 @@ class _Change(Reply):
 
 
 class _Changes(Reply):
-    changes: list[_Change]
+    changes: list[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,9 +500,9 @@ async def mend(state: State, context: Context) -> Update:
     return {"draft": changed, "revision": revised}
 
 
-def mended(draft: Draft, changes: Iterable[_Change], shown: set[int]) -> Draft:
+def mended(draft: Draft, changes: Iterable[Change], shown: set[int]) -> Draft:
     """`draft` with `changes` made to the sentences `shown`, numbered as the jury sees them."""
-    by_number: defaultdict[int, list[_Change]] = defaultdict(list)
+    by_number: defaultdict[int, list[Change]] = defaultdict(list)
     for change in changes:
         if change.number in shown:
             by_number[change.number].append(change)
@@ -518,7 +520,7 @@ def mended(draft: Draft, changes: Iterable[_Change], shown: set[int]) -> Draft:
     return replace(draft, sentences=tuple(sentences), conflicts=tuple(conflicts))
 
 
-def _changed(old: Sentence, changes: Sequence[_Change]) -> list[Sentence]:
+def _changed(old: Sentence, changes: Sequence[Change]) -> list[Sentence]:
     kept, added = [old], []
     for change in changes:
         new = replace(writer.as_sentence(change.text, change.evidence), section=old.section)

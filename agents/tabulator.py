@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from scholar import prompts
 from scholar.agents.evidence import FENCE, TITLE, room, size
@@ -24,9 +25,9 @@ QUOTES = 6
 """Quotes of the run that are offered for one paper's cells."""
 SENTENCES = 3
 """Sentences of the paper that are looked up for each cell beside them."""
-PASSAGES = 4
-"""Passages of a paper in which they are looked up, the best by a search: embedding every sentence
-of a whole paper for each of its cells takes seconds.
+PASSAGES = 6
+"""Passages of a paper in which they are looked up, the best by a search for each column in turn:
+embedding every sentence of a whole paper takes seconds.
 """
 DEPTH = 50
 """Passages that this search goes through, since it finds other papers' too."""
@@ -121,7 +122,7 @@ async def _candidate(
         Citation(paper.id, item.passage_id, item.quote, item.start, item.end, item.page)
         for item in own
     ]
-    found = await asyncio.gather(*(_looked_up(paper, column, context) for column in columns))
+    found = await _looked_up(paper, columns, context)
     for extract in (one for extracts in found for one in extracts):
         if not any(c.start <= extract.start < c.end for c in citations):
             citations.append(_cited(extract))
@@ -135,23 +136,28 @@ def _cited(extract: Extract) -> Citation:
     return Citation(passage.paper_id, passage.id, extract.text, extract.start, extract.end, page)
 
 
-async def _looked_up(paper: Paper, column: Asked, context: Context) -> list[Extract]:
-    """The sentences of the paper that answer the column's question best."""
-    query = f"{column.name} {column.asks}"
+async def _looked_up(
+    paper: Paper, columns: Sequence[Asked], context: Context
+) -> list[list[Extract]]:
+    """For each column the sentences of the paper that answer its question best."""
+    queries = [f"{column.name} {column.asks}" for column in columns]
     passages = await context.library.passages_of(paper.id)
     if len(passages) > PASSAGES:
-        passages = await _best(paper, query, passages, context)
-    return await context.library.extract(query, passages, SENTENCES)
+        passages = await _best(paper, queries, passages, context)
+    return await context.library.extract_each(queries, passages, SENTENCES)
 
 
 async def _best(
-    paper: Paper, query: str, passages: Sequence[Passage], context: Context
+    paper: Paper, queries: Iterable[str], passages: Sequence[Passage], context: Context
 ) -> list[Passage]:
     # With the paper's title in the query, its own passages come first.
-    hits = await context.library.search(f"{paper.title} {query}", DEPTH)
+    rankings = await asyncio.gather(
+        *(context.library.search(f"{paper.title} {query}", DEPTH) for query in queries)
+    )
     by_id = {passage.id: passage for passage in passages}
-    found = [by_id[hit.passage_id] for hit in hits if hit.passage_id in by_id]
-    return (found or list(passages))[:PASSAGES]
+    turns = (hit for row in zip_longest(*rankings) for hit in row if hit is not None)
+    found = list(dict.fromkeys(hit.passage_id for hit in turns if hit.passage_id in by_id))
+    return [by_id[id] for id in found[:PASSAGES]] or list(passages)[:PASSAGES]
 
 
 def _windows(papers: Iterable[Candidate], space: int) -> Iterator[list[Candidate]]:

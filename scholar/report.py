@@ -41,7 +41,6 @@ _VOTES = {
 
 def to_json(answer: Answer) -> dict[str, Any]:
     """The answer as plain data, as `scholar/answer.schema.json` describes it."""
-    review = {"review": asdict(answer.review)} if answer.review else {}
     return {
         "run_id": answer.run_id,
         "question": answer.question,
@@ -59,7 +58,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
         ],
         "usage": asdict(answer.usage),
         "notes": list(answer.notes),
-        **review,
+        "review": asdict(answer.review) if answer.review else None,
     }
 
 
@@ -232,13 +231,9 @@ NOT_SAID = "not said"
 
 def _side_by_side(answer: Answer, columns: Sequence[str], rows: Sequence[Row]) -> Table:
     """The table of papers, each row under the number of its paper."""
-    table = Table(
-        "",
-        *(Text(plain(name)) for name in columns),
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_lines=True,
-    )
+    table = Table("", box=SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    for column in columns:
+        table.add_column(Text(plain(column)))
     numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
     papers = {paper.id: paper for paper in answer.bibliography}
     for row in rows:
@@ -293,7 +288,7 @@ def _nothing_found(answer: Answer) -> Group:
         lines.append(Text(f"  searched for: {plain(query)}"))
     if coverage.found:
         lines.append(Text(f"  came near: {_papers(coverage.found)}, {_near(coverage)}."))
-    lines += [Text(advice) for advice in _what_would_help(answer)]
+    lines += map(Text, _what_would_help(answer))
     return Group(*lines)
 
 

@@ -21,6 +21,8 @@ _FIGURE = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[a-z]+")
+_SMALL_NAME = re.compile(r"[a-z]{1,2}-?[A-Z]")
+"""How names such as mRNA, iPhone and i-MedRAG begin."""
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs"})
 """Unicode categories: control characters, marks of format such as bidi, and half characters."""
 _ADDRESS = re.compile(
@@ -98,8 +100,9 @@ def _split(text: str, start: int, end: int) -> list[Span]:
         at += len(piece)
         if span[0] == span[1]:
             continue
-        # The segmenter ends a sentence after "et al. [3]"; none begins with a small letter.
-        if spans and text[span[0]].islower():
+        # The segmenter ends a sentence after "et al. [3]"; none begins with a small letter, unless
+        # a name does.
+        if spans and text[span[0]].islower() and not _SMALL_NAME.match(text, span[0]):
             span = (spans.pop()[0], span[1])
         spans.append(span)
     return spans

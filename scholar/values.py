@@ -17,7 +17,7 @@ Help = Literal["answers", "partly", "background"]
 Stance = Literal["supported", "contradicted", "mixed", "not_enough"]
 Basis = Literal["direct", "indirect", "partial"]
 Task = Literal["answer", "review"]
-Status = Literal["waiting", "open", "solved", "corrected", "unsolved"]
+Status = Literal["waiting", "open", "solved", "corrected", "partly", "unsolved"]
 
 
 class Outcome(StrEnum):

@@ -158,7 +158,9 @@ def _nothing_steers(answer: Answer) -> None:
 
 def _fences(backend: FakeBackend) -> None:
     for request in backend.requests:
-        text = request.messages[1].content
+        system, text = (message.content for message in request.messages[:2])
+        # A server's own words stand there: what it says of its tools.
+        assert request.schema_name != "tool_step" or "<" not in system
         for tag in ("passage", "quote", "question", "draft", "step", "note", "known"):
             assert len(re.findall(f"<{tag}[ >]", text)) == text.count(f"</{tag}>")
             assert not re.search(f"<{tag}[^>]*<", text)
@@ -232,7 +234,7 @@ class Hostile(Http):
     """A server whose tool says what a test wants, of itself or when it is called."""
 
     def __init__(self) -> None:
-        self.says = self.about = ""
+        self.names: list[str] = []
         super().__init__()
 
     def _tools(self, server: MCPServer) -> None:
@@ -255,8 +257,6 @@ class Hostile(Http):
 
         self.offered.add_tool(look, name="look", description=about)
         self.offered.add_tool(delete_all, name="delete_all", description="Deletes all.")
-
-    names: list[str] = []
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ solved. `+` is an open step, `=` a solved one, `!` one that was corrected, `?` a
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Seen, for_backend, honest, look
 from papers import QUESTION
+from typer.testing import CliRunner
 
 from scholar.backends import Request
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import Gateway
+from scholar.cli import app
 from scholar.context import Services
 from scholar.graph import build_graph
 from scholar.library import Library
@@ -230,6 +233,18 @@ async def test_a_step_that_brings_nothing_is_searched_for_deeper(
     assert len(run.read) <= 12
 
 
+@pytest.mark.parametrize("preset", ["deep", "sibyl", "searchain", "imedrag", "kag"])
+async def test_what_earlier_rounds_found_is_written_where_the_last_finds_nothing(
+    library: Library, settings: Settings, preset: str
+) -> None:
+    await library.add([entry("file:ada", "", ADA), entry("file:lin", "", LIN)])
+    run = await tracer(knowing([THREE_HOPS]), library, settings).run(THREE_HOPS.question, preset)
+    assert "writer" in run.trace
+    assert run.answer.outcome is Outcome.PARTIAL
+    assert run.steps[-1].status == "unsolved"
+    assert "Not answered by what was read: No quote has the answer." in run.answer.notes
+
+
 async def test_a_quote_answers_each_step_with_what_it_says_of_that(
     library: Library, settings: Settings
 ) -> None:
@@ -373,3 +388,31 @@ async def test_fifty_questions_at_once_share_nothing(library: Library, settings:
     assert len({answer.run_id for answer in answers}) == 50
     assert {answer.usage.calls for answer in answers} == {7}
     assert len(backend.requests) == 50 * 7
+
+
+# As a user sees them
+
+
+def test_each_preset_says_what_it_is_good_for_and_what_it_costs() -> None:
+    found = CliRunner().invoke(app, ["presets"], env={"COLUMNS": "80"})
+    assert found.exit_code == 0
+    said = " ".join(found.stdout.split())
+    for name, preset in load_presets().items():
+        assert f"{name} {preset.about}" in said
+        assert preset.cost in said
+    assert "* standard" in said
+    assert all(len(line) <= 80 and line == line.rstrip() for line in found.stdout.splitlines())
+
+
+def test_presets_can_be_had_as_json() -> None:
+    found = CliRunner().invoke(app, ["presets", "--json"])
+    rows = {row["name"]: row for row in json.loads(found.stdout)}
+    assert rows.keys() == load_presets().keys()
+    assert [name for name, row in rows.items() if row["chosen"]] == ["standard"]
+    assert rows["searchain"]["reads"] == 12
+
+
+def test_every_line_for_a_person_is_one() -> None:
+    for preset in load_presets().values():
+        assert 20 <= len(preset.about) <= 100
+        assert 5 <= len(preset.cost) <= 100

@@ -58,6 +58,7 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "left": 3,
         "premises": [text],
         "turn": "critic",
+        "verdict": "yes, on direct evidence",
         "messages": [SimpleNamespace(by="critic", text=text)],
         "example": text,
         "texts": [SimpleNamespace(title=text, text=text)],

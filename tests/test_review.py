@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -17,23 +18,33 @@ import pytest
 from conftest import OpenDesk
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Said, Seen, but, call_of, for_backend, honest
-from papers import BM25, GAIN, NO_GAIN, QUESTION, RANKING, REVISITED, SPARSE, WALKS, faults
+from papers import BM25, GAIN, NO_GAIN, NO_HELP, QUESTION, RANKING, REVISITED, SPARSE, WALKS, faults
 from test_prompts import SMALLEST
 from test_worst_models import WORST
 
 from scholar import markdown, report
-from scholar.agents import evidence, reviewer, tabulator
+from scholar.agents import evidence, publisher, reader, reviewer, tabulator, writer
 from scholar.backends import Delta, Request
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import REPAIRS, Gateway
-from scholar.context import Services
+from scholar.context import Services, context_for
 from scholar.errors import ModelRejected, UsageError
 from scholar.events import Outlined, Tabled, Wrote
 from scholar.graph import build_graph
 from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Budget, Settings
-from scholar.values import Answer, Cell, CitedSection, Evidence, Outcome, Table
+from scholar.state import State
+from scholar.values import (
+    Answer,
+    Cell,
+    CitedSection,
+    Draft,
+    Evidence,
+    Outcome,
+    Sentence,
+    Table,
+)
 
 TOPIC = "graph walks and sparse retrieval"
 SCHEMA = json.loads(resources.files("scholar").joinpath("answer.schema.json").read_text("utf-8"))
@@ -62,6 +73,7 @@ def spread(*wanted: str) -> Mind:
     return read
 
 
+HOURS = "Indexing 10,000 passages takes 12 hours on one GPU."
 DAMPING = "The damping factor is 0.5 in all experiments."
 START = "The walk starts from the entities of the question."
 TRAINING = "The earlier gain on multi-hop questions came from a larger reader."
@@ -412,16 +424,44 @@ async def test_a_cell_stands_on_a_quote_of_its_paper_or_says_nothing(desk: OpenD
 
 async def test_sentences_of_the_paper_are_offered_beside_its_quotes(desk: OpenDesk) -> None:
     walks = "Graph Walks for Retrieval"
-    hours = "Indexing 10,000 passages takes 12 hours on one GPU."
-    at = desk(mind(table=fills((walks, "k1", hours, "12 hours on one GPU"))))
+    at = desk(mind(table=fills((walks, "k1", HOURS, "12 hours on one GPU"))))
     answer = await at.scholar.review(TOPIC, columns=["hours of indexing"])
     [cell] = cells(answer, WALKS)
     assert cell.citation
     assert (cell.text, cell.citation.quote, cell.citation.page) == (
         "12 hours on one GPU",
-        f"{hours}",
+        HOURS,
         2,
     )
+
+
+@pytest.mark.parametrize("fault", ["another paper's", "not at its place", "not in the store"])
+async def test_a_cell_whose_quote_does_not_stand_is_emptied_on_publication(
+    desk: OpenDesk, fault: str
+) -> None:
+    at = desk(mind())
+    run = at.scholar.start_review(TOPIC, columns=["data"])
+    async with aclosing(run.events()) as events:
+        async for _ in events:
+            pass
+    known = run.state["table"]
+    assert known
+    first, second, *others = known.rows
+    good = first.cells[0].citation
+    assert good
+    bad = {
+        "another paper's": second.cells[0].citation,
+        "not at its place": replace(good, start=good.start + 1, end=good.end + 1),
+        "not in the store": replace(good, passage_id="arxiv:0000.00000#0"),
+    }[fault]
+    tampered = replace(first, cells=(Cell("text", bad),))
+    rows = (tampered, second, *others)
+    state: State = {**run.state, "table": replace(known, rows=rows)}
+    context = context_for(state, at.scholar.services, lambda _: None)
+    answer = (await publisher.publish(state, context))["answer"]
+    assert not cells(answer, first.paper_id)
+    assert cells(answer, second.paper_id) == second.cells
+    assert not faults(answer)
 
 
 async def test_a_table_that_cannot_be_filled_is_told_and_the_review_goes_on(desk: OpenDesk) -> None:
@@ -442,6 +482,8 @@ async def test_many_papers_are_asked_for_in_several_calls(
     assert len(asked) > 1
     assert all(text.count("<paper ") <= tabulator.ROWS_A_CALL for text in asked)
     assert len(table(answer).rows) == sum(text.count("<paper ") for text in asked)
+    [shown] = [r.messages[1].content for r in backend.requests if call_of(r) == "outline"]
+    assert shown.count("<quote ") > reader.MAX_QUOTES
 
 
 def first_of_each(seen: Seen) -> Said:
@@ -502,12 +544,14 @@ async def test_a_review_that_cannot_be_mended_is_published_with_the_dissent(
     assert len(sections(answer)) == 5
 
 
-async def test_what_the_jury_sends_for_is_worked_in_by_mending(desk: OpenDesk) -> None:
+@pytest.mark.parametrize("window", [2_048, 32_768])
+async def test_what_the_jury_sends_for_is_worked_in_by_mending(desk: OpenDesk, window: int) -> None:
     reads = itertools.count()
     more = TRAINING
 
     def read(seen: Seen) -> Said:
-        return spread(RANKING, BM25)(seen) if next(reads) == 0 else spread(more)(seen)
+        known = (RANKING, BM25, GAIN, DAMPING, START, NO_HELP, HOURS)
+        return spread(*known)(seen) if next(reads) == 0 else spread(more)(seen)
 
     def judge(seen: Seen) -> Said:
         if seen.juror == "support" or more in seen.text.split("<quote")[0]:
@@ -523,12 +567,19 @@ async def test_what_the_jury_sends_for_is_worked_in_by_mending(desk: OpenDesk) -
         steps = [{"question": query, "query": query} for query in (RANKING, BM25)]
         return {"premises": [], "steps": steps}
 
-    at = desk(mind(facets=two, reader=read, juror=judge, mend=mend))
+    at = desk(mind(facets=two, reader=read, juror=judge, mend=mend), context_window=window)
     answer = await at.scholar.review(TOPIC, k=1)
     assert "What of the reader?" in at.shown("mend")[0]
     assert at.calls.count("outline") == 1
     assert more in texts(answer)
     assert answer.outcome is Outcome.ANSWERED
+
+
+def test_a_change_to_a_sentence_that_was_not_shown_is_not_made() -> None:
+    draft = Draft((Sentence("One.", ("e1",)), Sentence("Two.", ("e2",))))
+    strike = reviewer.Change(number=2, do="strike", text="", evidence=[])
+    assert reviewer.mended(draft, [strike], {1}) == draft
+    assert reviewer.mended(draft, [strike], {1, 2}).sentences == draft.sentences[:1]
 
 
 # How a review can end
@@ -714,6 +765,7 @@ async def test_a_long_review_fits_the_smallest_window(notes: Library, settings: 
     topic = "language models and retrieved knowledge " * 12
     answer = await scholar.review(topic, sections=8)
     assert answer.review
+    assert len(answer.conflicts) == writer.MAX_CONFLICTS
     names = {request.schema_name for request in backend.requests}
     assert {"facets", "outline", "section", "summary", "table", "mend"} <= names
     assert not {(r.schema_name, size) for r in backend.requests if (size := _tokens(r)) > SMALLEST}
@@ -744,7 +796,7 @@ async def test_a_review_as_json_fits_the_schema(desk: OpenDesk) -> None:
     ]
     assert plain["review"]["table"]["columns"] == ["data"]
     asked = await desk(honest).scholar.ask(QUESTION)
-    assert "review" not in report.to_json(asked)
+    assert report.to_json(asked)["review"] is None
 
 
 async def test_markdown_names_the_quote_behind_each_sentence_and_its_page(desk: OpenDesk) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +16,7 @@ import uvicorn
 from conftest import OpenDesk
 from minds import Mind, Said, Seen, but, honest
 from papers import GAIN, QUESTION, REVISITED, SPARSE, WALKS, faults
+from rich.console import Console
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +24,7 @@ from starlette.routing import Route
 
 from scholar import tools
 from scholar.backends.gateway import Gateway
+from scholar.cli.progress import Progress
 from scholar.context import AskHuman, Context, Services, context_for
 from scholar.errors import SettingsError, ToolError
 from scholar.library import Library
@@ -504,8 +508,8 @@ async def test_a_file_or_an_address_is_no_paper_to_fetch(
 async def test_a_file_called_like_an_id_is_not_read(
     at: Open, arxiv: Arxiv, tmp_path: Any, shelf: Library
 ) -> None:
-    for name in ("2402.00007", "arxiv:2402.00007"):
-        (tmp_path / name).write_text("# Secret\n\nMy own diary says a lot about graph walks.")
+    (tmp_path / "arxiv:2402.00007").mkdir()
+    (tmp_path / "arxiv:2402.00007" / "diary.md").write_text("# Secret\n\nI like graph walks.")
     context = at(**arxiv.changes)
     with contextlib.suppress(ToolError):
         await tools.call("fetch_paper", {"paper": "2402.00007"}, context)
@@ -566,6 +570,32 @@ async def test_a_fetched_paper_is_cited_in_the_answer(
     citation = cited["arxiv:2402.00001"]
     [passage] = await shelf.passages([citation.passage_id])
     assert citation.quote in passage.text
+
+
+# A person on a terminal
+
+
+@pytest.mark.parametrize(
+    ("typed", "agrees"),
+    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)],
+)
+async def test_only_a_yes_that_was_typed_is_a_yes(
+    monkeypatch: pytest.MonkeyPatch, typed: str, agrees: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    shown = io.StringIO()
+    with Progress(Console(file=shown, width=80)) as progress:
+        assert await progress.ask("May the tool walk\x1b[2J run?") is agrees
+    assert "May the tool walk[2J run? [y/N]" in shown.getvalue()
+
+
+async def test_questions_that_come_at_once_are_asked_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\nn\n"))
+    with Progress(Console(file=io.StringIO())) as progress:
+        answers = await asyncio.gather(progress.ask("One?"), progress.ask("Two?"))
+    assert list(answers) == [True, False]
 
 
 # In a run

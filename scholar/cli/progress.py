@@ -53,7 +53,7 @@ class Progress:
         """Whether the user says yes to `question`; anything but y or yes is a no."""
         async with self._asking:
             self._live.stop()
-            self._console.print(f"{report.plain(question)} [y/N] ", end="", soft_wrap=True)
+            self._console.print(Text(f"{report.plain(question)} [y/N] "), end="", soft_wrap=True)
             try:
                 answer = await _line_of_input()
             finally:

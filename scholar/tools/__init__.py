@@ -28,7 +28,7 @@ BUILT_IN: Mapping[str, Tool] = {
 MOST_ARGUMENTS = 8
 """Arguments of one call; no tool of ours takes more than two."""
 LONGEST_SHOWN = 300
-"""Characters of an argument that a person is shown before agreeing; how many more there are, too."""
+"""Characters of an argument that a person is shown before agreeing, with how many more it has."""
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
 

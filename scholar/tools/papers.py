@@ -13,7 +13,7 @@ from scholar.values import Hit, Paper
 
 if TYPE_CHECKING:
     from scholar.context import Context
-    from scholar.library.ingest import Result
+    from scholar.library.ingest import Item, Result
     from scholar.sources import Record
 
 FOUND = 5
@@ -69,9 +69,15 @@ async def _added(name: str, context: Context) -> Result:
         return Result(name, "present", known)
     # Only what a service describes goes on: a file that is called like an id is none.
     expanded = await expand(context.library, [name], context.settings)
-    items = [item for item in expanded if not isinstance(item, Path)][:1]
+    items = [item for item in expanded if not _is_on_this_machine(item)][:1]
     results = [result async for result in ingest(context.library, items, context.settings)]
     return results[0] if results else Result(name, "failed", None, "No service knows it.")
+
+
+def _is_on_this_machine(item: Item) -> bool:
+    from scholar.sources import Record
+
+    return isinstance(item, Path) or (isinstance(item, Record) and bool(item.files))
 
 
 def _said(result: Result) -> str:
