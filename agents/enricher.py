@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from scholar import prompts
-from scholar.agents.retriever import Labelled
+from scholar.agents.evidence import Labelled
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.backends.schema import Reply

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 
-from scholar.agents import retriever
+from scholar.agents import extractor
+from scholar.agents.jury import agreed
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
-from scholar.state import Failure, State, Update, draft_of
-from scholar.text import figures
+from scholar.settings import Jury
+from scholar.state import Failure, State, Update, draft_of, is_review
+from scholar.text import addresses, figures, without_addresses
 from scholar.values import (
     Answer,
+    Cell,
     Citation,
     CitedConflict,
+    CitedPremise,
+    CitedSection,
     CitedSentence,
     Conflict,
     Coverage,
     Draft,
     Evidence,
     Outcome,
+    Passage,
+    Review,
+    Row,
     Sentence,
+    Table,
     Usage,
+    Verdict,
 )
 
 _WITHOUT_MODEL = (Outcome.MODEL_FAILED, Outcome.BUDGET_SPENT)
@@ -32,8 +45,9 @@ async def verify(state: State, context: Context) -> Update:
     """Keep of the draft what stands on quotes that stand in the store.
 
     Evidence whose quote is not the stored text at its offsets, or that nobody may cite, is thrown
-    away; then ids nobody knows; then sentences without evidence, or with a figure that neither
-    their quotes nor the titles of their papers nor the question have; then conflicts with one side.
+    away; then ids nobody knows; then sentences without evidence, or with a figure or an address
+    that neither their quotes nor the titles of their papers nor the question have; then conflicts
+    with one side.
     """
     evidence = await _in_store(state["evidence"], context)
     draft = draft_of(state)
@@ -51,18 +65,20 @@ async def publish(state: State, context: Context) -> Update:
     failure = state.get("failure")
     try:
         if failure and failure.outcome in _WITHOUT_MODEL and not state.get("evidence"):
-            state = {**state, **await retriever.read_without_model(state, context)}
-        return {"answer": await _answer(state, context)}
+            state = {**state, **await extractor.read_without_model(state, context)}
+        answer = await _answer(state, context)
     except LibraryError as error:
         # A quote that can no longer be checked is not published.
         failure = failure or Failure(Outcome.TOOLS_FAILED, str(error))
-        unchecked: State = {**state, "evidence": [], "failure": failure}
-        return {"answer": await _answer(unchecked, context)}
+        unchecked: State = {**state, "evidence": [], "table": None, "failure": failure}
+        answer = await _answer(unchecked, context)
+    # What the same thread asks next is a question again, unless it says otherwise.
+    return {"answer": answer, "task": "answer", "columns": []}
 
 
 async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
-    outcome = _outcome(state, evidence)
+    outcome = _outcome(state, evidence, context.settings.jury)
     # A run that was cut short may hold a draft that `verify` has not seen.
     draft = await _checked(draft_of(state), evidence, state["question"], context)
     if outcome is Outcome.NO_EVIDENCE:
@@ -71,34 +87,105 @@ async def _answer(state: State, context: Context) -> Answer:
         draft = Draft(tuple(Sentence(item.quote, (item.id,)) for item in evidence))
     by_id = {item.id: item for item in evidence}
     cited = _cite(draft.sentences, by_id)
-    cited_conflicts = tuple(CitedConflict(c.about, _cite(c.sides, by_id)) for c in draft.conflicts)
-    shown = (*cited, *(side for conflict in cited_conflicts for side in conflict.sides))
-    paper_ids = list(dict.fromkeys(c.paper_id for s in shown for c in s.citations))
+    table = await _table(state, context) if any(s.section for s in draft.sentences) else None
+    cited_conflicts = tuple(
+        CitedConflict(_unlinked(c.about, state), _cite(c.sides, by_id)) for c in draft.conflicts
+    )
+    premises = tuple(
+        CitedPremise(p.text, p.stance, tuple(_citation(by_id[id]) for id in p.evidence))
+        for p in draft.premises
+    )
+    sides = (side for conflict in cited_conflicts for side in conflict.sides)
+    shown: tuple[CitedSentence | CitedPremise, ...] = (*cited, *sides, *premises)
+    rows = table.rows if table else ()
+    paper_ids = dict.fromkeys(c.paper_id for s in shown for c in s.citations)
+    paper_ids |= dict.fromkeys(row.paper_id for row in rows)
     return Answer(
         run_id=state["run_id"],
         question=state["question"],
         outcome=outcome,
-        sentences=cited,
+        sentences=tuple(
+            sentence
+            for sentence, drafted in zip(cited, draft.sentences, strict=True)
+            if not drafted.section
+        ),
         conflicts=cited_conflicts,
-        bibliography=tuple(await context.library.papers(paper_ids)),
-        coverage=_coverage(state, evidence),
-        verdicts=tuple(state.get("verdicts", [])),
+        bibliography=tuple(await context.library.papers(list(paper_ids))),
+        coverage=await _coverage(state, evidence, context),
+        verdicts=tuple(_said_by(verdict, state) for verdict in state.get("verdicts", [])),
         usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
-        notes=(*await _empty(outcome, context), *_notes(state, outcome)),
+        notes=(*await _empty(outcome, context), *_all_unlinked(_notes(state, outcome), state)),
+        stance=draft.stance,
+        basis=draft.basis,
+        premises=premises,
+        review=_review(state, draft, cited, table),
     )
+
+
+def _review(
+    state: State, draft: Draft, cited: Sequence[CitedSentence], table: Table | None
+) -> Review | None:
+    """What a review has beside its summary; None where no section of it stands."""
+    under: dict[int, list[CitedSentence]] = {}
+    for sentence, drafted in zip(cited, draft.sentences, strict=True):
+        if drafted.section:
+            under.setdefault(drafted.section, []).append(sentence)
+    titles = [section.title for section in state.get("outline", [])]
+    sections = tuple(
+        CitedSection(_heading(titles[n - 1], of) or f"Part {n}", tuple(of))
+        for n, of in sorted(under.items())
+    )
+    return Review(sections, table) if sections else None
+
+
+def _heading(title: str, sentences: Iterable[CitedSentence]) -> str:
+    """`title` where it has no figure or address but those of the quotes under it."""
+    quotes = (citation.quote for sentence in sentences for citation in sentence.citations)
+    return title if _Stated.by(*quotes).carries(title) else ""
+
+
+async def _table(state: State, context: Context) -> Table | None:
+    """The table, without what does not stand in the store: a cell's quote, whole and of the row's
+    paper, and every figure and address of the cell in it; then without the rows that say nothing.
+    """
+    table = state.get("table")
+    if table is None:
+        return None
+    cited = [cell.citation for row in table.rows for cell in row.cells if cell.citation]
+    ids = list(dict.fromkeys(citation.passage_id for citation in cited))
+    passages = {passage.id: passage for passage in await context.library.passages(ids)}
+    papers = await context.library.papers([row.paper_id for row in table.rows])
+    titles = {paper.id: paper.title for paper in papers}
+
+    def checked(cell: Cell, paper_id: str) -> Cell:
+        place = cell.citation
+        if place is None or place.paper_id != paper_id or not _stands(place, passages):
+            return Cell()
+        return cell if _Stated.by(place.quote, titles[paper_id]).carries(cell.text) else Cell()
+
+    rows = (
+        Row(row.paper_id, tuple(checked(cell, row.paper_id) for cell in row.cells))
+        for row in table.rows
+        if row.paper_id in titles
+    )
+    kept = tuple(row for row in rows if any(cell.citation for cell in row.cells))
+    columns = _all_unlinked(table.columns, state)
+    return Table(columns, kept) if kept else None
 
 
 async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evidence]:
     ids = list(dict.fromkeys(item.passage_id for item in evidence))
     passages = {passage.id: passage for passage in await context.library.passages(ids)}
-    return [
-        item
-        for item in evidence
-        if item.origin != "parametric"
-        and (passage := passages.get(item.passage_id))
-        and passage.start <= item.start < item.end <= passage.end
-        and passage.text[item.start - passage.start : item.end - passage.start] == item.quote
-    ]
+    return [item for item in evidence if item.origin != "parametric" and _stands(item, passages)]
+
+
+def _stands(place: Evidence | Citation, passages: Mapping[str, Passage]) -> bool:
+    """Whether the quote is the stored text at its offsets."""
+    passage = passages.get(place.passage_id)
+    if passage is None or not passage.start <= place.start < place.end <= passage.end:
+        return False
+    text = passage.text[place.start - passage.start : place.end - passage.start]
+    return passage.paper_id == place.paper_id and text == place.quote
 
 
 async def _checked(
@@ -106,11 +193,8 @@ async def _checked(
 ) -> Draft:
     papers = await context.library.papers(list({item.paper_id for item in evidence}))
     titles = {paper.id: paper.title for paper in papers}
-    asked = figures(question, spelled=True)
     stated = {
-        item.id: asked
-        | figures(item.quote, spelled=True)
-        | figures(titles.get(item.paper_id, ""), spelled=True)
+        item.id: _Stated.by(question, item.quote, titles.get(item.paper_id, ""))
         for item in evidence
     }
     conflicts = tuple(
@@ -118,24 +202,53 @@ async def _checked(
         for conflict in draft.conflicts
         if len(sides := _kept(conflict.sides, stated)) > 1
     )
-    return Draft(_kept(draft.sentences, stated), conflicts, draft.missing)
+    premises = tuple(
+        replace(premise, evidence=cited)
+        for premise in draft.premises
+        if (cited := tuple(id for id in premise.evidence if id in stated))
+        and addresses(premise.text) <= addresses(question)
+    )
+    return replace(
+        draft, sentences=_kept(draft.sentences, stated), conflicts=conflicts, premises=premises
+    )
 
 
 def _size(draft: Draft) -> int:
     return len(draft.sentences) + len(draft.conflicts)
 
 
-def _kept(
-    sentences: Iterable[Sentence], stated: Mapping[str, frozenset[Decimal]]
-) -> tuple[Sentence, ...]:
-    """Of `sentences` those that stand, given the figures that each piece of evidence states."""
-    cut = (Sentence(s.text, tuple(id for id in s.evidence if id in stated)) for s in sentences)
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """The figures and addresses that a sentence may have."""
+
+    figures: frozenset[Decimal] = frozenset()
+    addresses: frozenset[str] = frozenset()
+
+    @classmethod
+    def by(cls, *texts: str) -> _Stated:
+        """Those that `texts` have."""
+        return cls(
+            frozenset().union(*(figures(text, spelled=True) for text in texts)),
+            frozenset().union(*map(addresses, texts)),
+        )
+
+    def carries(self, text: str) -> bool:
+        """Whether `text` has no others."""
+        return figures(text) <= self.figures and addresses(text) <= self.addresses
+
+    def __or__(self, other: _Stated) -> _Stated:
+        return _Stated(self.figures | other.figures, self.addresses | other.addresses)
+
+
+def _kept(sentences: Iterable[Sentence], stated: Mapping[str, _Stated]) -> tuple[Sentence, ...]:
+    """Of `sentences` those that stand, given what each piece of evidence states."""
+    cut = (replace(s, evidence=tuple(id for id in s.evidence if id in stated)) for s in sentences)
     return tuple(
         sentence
         for sentence in cut
         if sentence.text
         and sentence.evidence
-        and figures(sentence.text) <= frozenset().union(*(stated[id] for id in sentence.evidence))
+        and reduce(or_, (stated[id] for id in sentence.evidence)).carries(sentence.text)
     )
 
 
@@ -152,7 +265,7 @@ def _citation(item: Evidence) -> Citation:
     return Citation(item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page)
 
 
-def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
+def _outcome(state: State, evidence: Sequence[Evidence], rules: Jury) -> Outcome:
     draft = state.get("draft")
     if failure := state.get("failure"):
         return failure.outcome
@@ -164,24 +277,50 @@ def _outcome(state: State, evidence: Sequence[Evidence]) -> Outcome:
         return Outcome.PARTIAL if state["dropped"] else Outcome.NO_EVIDENCE
     if draft.conflicts:
         return Outcome.CONFLICTING
-    return Outcome.ANSWERED if _agreed(state) and not draft.missing else Outcome.PARTIAL
-
-
-def _agreed(state: State) -> bool:
-    """Whether a juror could be read and most of those that could accept."""
-    actions = [verdict.action for verdict in state.get("verdicts", []) if not verdict.failed]
-    return bool(actions) and 2 * actions.count("accept") > len(actions)
-
-
-def _coverage(state: State, evidence: Sequence[Evidence]) -> Coverage:
-    found = {hit.paper_id for hit in state.get("hits", [])}
-    read = {item.paper_id for item in evidence}
-    return Coverage(
-        searches=tuple(dict.fromkeys(state.get("searched", []))),
-        found=len(found),
-        read=len(read),
-        unread=len(found - read),
+    whole = not draft.missing and draft.basis == "direct" and draft.stance != "not_enough"
+    return (
+        Outcome.ANSWERED if whole and agreed(state.get("verdicts", []), rules) else Outcome.PARTIAL
     )
+
+
+async def _coverage(state: State, evidence: Sequence[Evidence], context: Context) -> Coverage:
+    found = {hit.paper_id for hit in state.get("hits", [])}
+    shown = set(state.get("read", []))
+    opened = {hit.paper_id for hit in state.get("hits", []) if hit.passage_id in shown}
+    quoted = {item.paper_id for item in evidence}
+    papers = await context.library.papers(sorted(found))
+    retracted = {paper.id for paper in papers if paper.retracted} - quoted
+    left = found - quoted - retracted
+    reasons = (
+        ("retracted", len(retracted)),
+        ("with nothing in it that helps", len(left & opened)),
+        ("not read, for others fitted better", len(left - opened)),
+    )
+    return Coverage(
+        searches=tuple(dict.fromkeys(_all_unlinked(state.get("searched", []), state))),
+        found=len(found),
+        read=len(quoted),
+        unread=len(found - quoted),
+        abstracts=sum(paper.holds != "full" for paper in papers),
+        screened_out={reason: n for reason, n in reasons if n},
+    )
+
+
+def _unlinked(text: str, state: State) -> str:
+    """What a model has said beside the sentences: an address in it is the user's own, or left out.
+
+    Nobody checks it against a quote, and a surface may turn it into a link.
+    """
+    return without_addresses(text, addresses(state["question"]))
+
+
+def _all_unlinked(texts: Iterable[str], state: State) -> tuple[str, ...]:
+    return tuple(_unlinked(text, state) for text in texts)
+
+
+def _said_by(verdict: Verdict, state: State) -> Verdict:
+    reasons = _all_unlinked(verdict.reasons, state)
+    return replace(verdict, reasons=reasons, query=_unlinked(verdict.query, state))
 
 
 async def _empty(outcome: Outcome, context: Context) -> tuple[str, ...]:
@@ -196,9 +335,13 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
     if failure := state.get("failure"):
         notes.insert(0, failure.message)
     draft = state.get("draft")
+    if is_review(state) and outcome is Outcome.EVIDENCE:
+        notes.append("A review is written by a model; these are the quotes, by paper.")
     if dropped := state.get("dropped", 0):
         were = "sentence was" if dropped == 1 else "sentences were"
-        notes.append(f"{dropped} {were} left out: no valid quote, or one that lacks a figure.")
+        notes.append(
+            f"{dropped} {were} left out: no valid quote, or one that lacks a figure or an address."
+        )
     if draft and draft.missing:
         notes.append(f"Not answered by what was read: {draft.missing}")
     if outcome is not Outcome.NO_EVIDENCE:

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any, Literal
 
 import pydantic_core
+from pydantic import Field
 
 from scholar import prompts
-from scholar.agents import retriever
-from scholar.backends.schema import Reply
+from scholar.agents.evidence import (
+    Chosen,
+    as_event,
+    fitting,
+    gather,
+    label,
+    room,
+    show_what_fits,
+)
+from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.events import Drafting
 from scholar.state import State, Update, draft_of
-from scholar.values import Conflict, Draft, Evidence, Sentence
+from scholar.values import Basis, Conflict, Draft, Evidence, Premise, Sentence, Stance, Verdict
 
 MAX_SENTENCES = 8
 """Sentences of an answer: what fits a screen with its quotes."""
+LONGEST_SENTENCE = 1_000
+"""Characters; what is longer is no sentence."""
+MOST_DRAFT = 6_500
+"""Characters of a draft with its conflicts: a long page, and what a juror with a window of 8,000
+tokens has room for beside the quotes.
+"""
+MAX_CONFLICTS = 3
+"""Points on which the sources disagree that an answer shows, and sides of one."""
+MAX_OBJECTIONS = 9
+"""Reasons of the jurors that the writer is shown, of one juror a third at most."""
 _MARKS = re.compile(r"\s*[\[(]\s*[ep]\d+(?:\s*[,;]\s*[ep]\d+)*\s*[\])]")
 _NOTHING = frozenset({"none", "nothing", "n/a", "no", "nothing is missing"})
 
@@ -28,14 +48,23 @@ class _Sentence(Reply):
 
 
 class _Conflict(Reply):
-    about: str
+    about: Line
     sides: list[_Sentence]
 
 
+class _Premise(Reply):
+    premise: int
+    stance: Literal["supported", "contradicted", "mixed"]
+    evidence: list[str]
+
+
 class _Draft(Reply):
+    stance: Stance | Literal["no_claim"] = "no_claim"
+    basis: Basis = "direct"
     sentences: list[_Sentence]
     conflicts: list[_Conflict]
-    missing: str
+    premises: list[_Premise] = Field(default_factory=list)
+    missing: Line
 
 
 class _Quote(Reply):
@@ -49,23 +78,16 @@ class _QuotedSentence(Reply):
 
 
 class _QuotedConflict(Reply):
-    about: str
+    about: Line
     sides: list[_QuotedSentence]
 
 
 class _QuotedDraft(Reply):
+    stance: Stance | Literal["no_claim"] = "no_claim"
+    basis: Basis = "direct"
     sentences: list[_QuotedSentence]
     conflicts: list[_QuotedConflict]
-    missing: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A piece of evidence as a prompt shows it."""
-
-    id: str
-    title: str
-    text: str
+    missing: Line
 
 
 async def compose(state: State, context: Context) -> Update:
@@ -73,44 +95,46 @@ async def compose(state: State, context: Context) -> Update:
     if context.preset.read == "combined":
         return await _read_and_write(state, context)
     last = draft_of(state)
-    verdicts = state.get("verdicts", [])
-    prompt = prompts.render(
-        "writer",
-        question=state["question"],
-        quotes=await show(context, state["evidence"]),
-        draft=last.sentences,
-        missing=last.missing,
-        objections=[reason for v in verdicts if v.action != "accept" for reason in v.reasons],
-        most=MAX_SENTENCES,
-    )
-    reply = await context.ask(prompt, _Draft, on_text=_show_draft(context))
+    asked: dict[str, Any] = {
+        "question": state["question"],
+        "premises": state.get("premises", []),
+        "draft": last.sentences,
+        "missing": last.missing,
+        "objections": _objections(state.get("verdicts", [])),
+        "most": MAX_SENTENCES,
+    }
+    cited = {id for sentence in last.sentences for id in sentence.evidence}
+    space = room(context, "writer", **asked)
+    quotes = await show_what_fits(context, state["evidence"], space, cited)
+    prompt = prompts.render("writer", quotes=quotes, **asked)
+    reply = await context.ask(prompt, _Draft, on_text=show_draft(context))
     revised = state.get("decision") == "revise"
-    return {"draft": _as_draft(reply), "revision": state["revision"] + revised}
+    draft = _within_bounds(_as_draft(reply, state.get("premises", [])))
+    left_out = len(state["evidence"]) - len(quotes)
+    notes = [f"{left_out} quotes found did not fit the context window."] if left_out else []
+    return {"draft": draft, "revision": state["revision"] + revised, "notes": notes}
 
 
-async def show(context: Context, evidence: Iterable[Evidence]) -> list[Shown]:
-    """The evidence with its papers' titles, paper by paper in reading order."""
-    evidence = list(evidence)
-    papers = list(dict.fromkeys(item.paper_id for item in evidence))
-    ordered = sorted(evidence, key=lambda item: (papers.index(item.paper_id), item.start))
-    titles = {paper.id: paper.title for paper in await context.library.papers(papers)}
-    return [Shown(item.id, titles.get(item.paper_id, ""), item.quote) for item in ordered]
+def _objections(verdicts: Iterable[Verdict]) -> list[str]:
+    """What the jurors object to, of each the first few."""
+    objecting = (verdict for verdict in verdicts if verdict.action != "accept")
+    first = [text for verdict in objecting for text in verdict.reasons[: MAX_OBJECTIONS // 3]]
+    return first[:MAX_OBJECTIONS]
 
 
 async def _read_and_write(state: State, context: Context) -> Update:
-    passages = await retriever.label(context, await context.library.passages(state["read"]))
+    passages = await label(context, await context.library.passages(state["read"]))
     # One call reads what one window takes, the best first.
-    shown = next(retriever.windows(passages, context.settings.context_window))
-    prompt = prompts.render(
-        "answer", question=state["question"], passages=shown, most=MAX_SENTENCES
-    )
-    reply = await context.ask(prompt, _QuotedDraft, on_text=_show_draft(context))
+    asked = {"question": state["question"], "most": MAX_SENTENCES}
+    shown = fitting(passages, room(context, "answer", **asked))
+    prompt = prompts.render("answer", passages=shown, **asked)
+    reply = await context.ask(prompt, _QuotedDraft, on_text=show_draft(context))
     steps = tuple(step.id for step in state["steps"])
 
     def found(sentences: Iterable[_QuotedSentence]) -> list[Evidence]:
         quotes = [quote for sentence in sentences for quote in sentence.quotes]
-        chosen = [retriever.Chosen(quote.passage, quote.quote, steps) for quote in quotes]
-        return retriever.gather([], chosen, shown)
+        chosen = [Chosen(quote.passage, quote.quote, steps) for quote in quotes]
+        return gather([], chosen, shown)
 
     sides = [side for conflict in reply.conflicts for side in conflict.sides]
     given = sum(len(sentence.quotes) for sentence in (*reply.sentences, *sides))
@@ -119,17 +143,22 @@ async def _read_and_write(state: State, context: Context) -> Update:
     def cite(sentence: _QuotedSentence) -> Sentence:
         places = found([sentence])
         ids = tuple(item.id for item in evidence if _covers(item, places))
-        return Sentence(_clean(sentence.text), ids)
+        return as_sentence(sentence.text, ids)
 
     draft = Draft(
-        tuple(map(cite, reply.sentences)),
-        tuple(Conflict(c.about.strip(), tuple(map(cite, c.sides))) for c in reply.conflicts),
+        tuple(map(cite, reply.sentences[:MAX_SENTENCES])),
+        tuple(
+            Conflict(conflict.about, tuple(map(cite, conflict.sides[:MAX_CONFLICTS])))
+            for conflict in reply.conflicts[:MAX_CONFLICTS]
+        ),
         _missing(reply.missing),
+        _stance(reply.stance),
+        reply.basis,
     )
-    context.emit(retriever.as_event(evidence, max(0, given - len(evidence))))
+    context.emit(as_event(evidence, max(0, given - len(evidence))))
     left_out = len(passages) - len(shown)
     notes = [f"{left_out} passages found did not fit the context window."] if left_out else []
-    return {"draft": draft, "evidence": evidence, "notes": notes}
+    return {"draft": _within_bounds(draft), "evidence": evidence, "notes": notes}
 
 
 def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
@@ -139,16 +168,55 @@ def _covers(item: Evidence, places: Sequence[Evidence]) -> bool:
     )
 
 
-def _as_draft(reply: _Draft) -> Draft:
+def _as_draft(reply: _Draft, premises: Sequence[str]) -> Draft:
+    def cite(sentence: _Sentence) -> Sentence:
+        return as_sentence(sentence.text, sentence.evidence)
+
     return Draft(
-        tuple(map(_sentence, reply.sentences)),
-        tuple(Conflict(c.about.strip(), tuple(map(_sentence, c.sides))) for c in reply.conflicts),
+        tuple(map(cite, reply.sentences[:MAX_SENTENCES])),
+        tuple(
+            Conflict(conflict.about, tuple(map(cite, conflict.sides[:MAX_CONFLICTS])))
+            for conflict in reply.conflicts[:MAX_CONFLICTS]
+        ),
         _missing(reply.missing),
+        _stance(reply.stance),
+        reply.basis,
+        tuple(
+            Premise(premises[item.premise - 1], item.stance, tuple(dict.fromkeys(item.evidence)))
+            for item in reply.premises
+            if 0 < item.premise <= len(premises)
+        ),
     )
 
 
-def _sentence(sentence: _Sentence) -> Sentence:
-    return Sentence(_clean(sentence.text), tuple(dict.fromkeys(sentence.evidence)))
+def _stance(stance: Stance | Literal["no_claim"]) -> Stance | None:
+    return None if stance == "no_claim" else stance
+
+
+def as_sentence(text: str, evidence: Iterable[str]) -> Sentence:
+    """A model's sentence, cleaned and of bounded length; one too long loses its evidence."""
+    text = _clean(text)
+    # Without evidence it is left out when the draft is checked, and the reader is told.
+    cited = dict.fromkeys(evidence) if len(text) <= LONGEST_SENTENCE else ()
+    return Sentence(text[:LONGEST_SENTENCE], tuple(cited))
+
+
+def _within_bounds(draft: Draft) -> Draft:
+    """`draft` without the evidence of what goes beyond MOST_DRAFT: it is left out when the draft is
+    checked, and the reader is told.
+    """
+    left = MOST_DRAFT
+
+    def bounded(sentence: Sentence) -> Sentence:
+        nonlocal left
+        left -= len(sentence.text)
+        return sentence if left >= 0 else Sentence(sentence.text[:1])
+
+    sentences = tuple(map(bounded, draft.sentences))
+    conflicts = tuple(
+        replace(conflict, sides=tuple(map(bounded, conflict.sides))) for conflict in draft.conflicts
+    )
+    return replace(draft, sentences=sentences, conflicts=conflicts)
 
 
 def _clean(text: str) -> str:
@@ -161,8 +229,8 @@ def _missing(text: str) -> str:
     return "" if text.lower().strip(" .") in _NOTHING else text
 
 
-def _show_draft(context: Context) -> Callable[[str], None]:
-    """Turn the JSON as it grows into the draft as it is written."""
+def show_draft(context: Context) -> Callable[[str], None]:
+    """Turns the JSON of a reply as it grows into the draft as it is written."""
     last = ""
 
     def on_text(reply: str) -> None:

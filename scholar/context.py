@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,8 +16,13 @@ from scholar.events import Event
 from scholar.library import Library
 from scholar.prompts import Prompt
 from scholar.settings import Preset, Settings
+from scholar.tools.mcp import Servers
 
 T = TypeVar("T", bound=BaseModel)
+
+
+AskHuman = Callable[[str], Awaitable[bool]]
+"""Asks the user a question and says whether the answer was yes."""
 
 
 def _new_id() -> str:
@@ -26,29 +31,40 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class Services:
-    """The services that runs share; what is injected into the graph as its runtime context."""
+    """The services that runs share; what is injected into the graph as its runtime context.
+
+    Without `ask_human` there is nobody to ask, and what has to be asked for is refused. Without
+    `servers` there are no tools but our own.
+    """
 
     settings: Settings
     library: Library
     gateway: Gateway
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = _new_id
+    ask_human: AskHuman | None = None
+    servers: Servers | None = None
 
     async def aclose(self) -> None:
         """Let go of connections and files."""
+        if self.servers is not None:
+            await self.servers.aclose()
         await self.gateway.aclose()
         self.library.close()
 
 
 @dataclass(frozen=True)
 class Context:
-    """The services, as one node of one run sees them. `k` is the passages to read per step."""
+    """The services, as one node of one run sees them. `k` is the passages to read per step,
+    `papers_left` the papers that tools may still add.
+    """
 
     services: Services
     preset: Preset
     ledger: Ledger
     k: int
     emit: Callable[[Event], None] = lambda _: None
+    papers_left: int = 0
 
     @property
     def library(self) -> Library:
@@ -66,11 +82,16 @@ class Context:
         return self.services.gateway.has_models()
 
     async def ask(
-        self, prompt: Prompt, reply: type[T], *, on_text: Callable[[str], None] | None = None
+        self,
+        prompt: Prompt,
+        reply: type[T],
+        *,
+        on_text: Callable[[str], None] | None = None,
+        model: str | None = None,
     ) -> T:
-        """Ask the model that plays `prompt.role`; raises ModelError or BudgetSpent."""
+        """Ask the model that plays `prompt.role`, or `model`; raises ModelError or BudgetSpent."""
         return await self.services.gateway.ask(
-            prompt, reply, ledger=self.ledger, emit=self.emit, on_text=on_text
+            prompt, reply, ledger=self.ledger, emit=self.emit, on_text=on_text, model=model
         )
 
 
@@ -86,5 +107,9 @@ def context_for(
         settings.price_of,
         calls=state.get("calls", ()),
         elapsed=lambda: services.clock() - started,
+        most_tokens=preset.tokens,
     )
-    return Context(services, preset, ledger, state.get("k") or preset.passages, emit)
+    # Branches that run at once take turns, so that together they add no more than one would.
+    spoken_for = len(state.get("added", ())) + state.get("turn", 0)
+    papers_left = max(0, settings.tools.papers_per_run - spoken_for)
+    return Context(services, preset, ledger, state.get("k") or preset.passages, emit, papers_left)

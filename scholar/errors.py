@@ -4,6 +4,7 @@ ScholarError                exit code
 ├── UsageError              2   the command or its arguments are off
 │   └── SettingsError           a setting is unknown or unusable
 ├── SourceError             5   a file or service could not be read
+├── ToolError               5   an action of a plan failed or is not allowed
 ├── LibraryError            5   the library itself cannot be used
 ├── ModelError              4   a model gave no usable reply
 │   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
@@ -36,6 +37,12 @@ class SettingsError(UsageError):
 
 class SourceError(ScholarError):
     """A paper's file or a bibliographic service could not be read."""
+
+    exit_code = 5
+
+
+class ToolError(ScholarError):
+    """A tool that a plan called has failed, or may not do what it was asked."""
 
     exit_code = 5
 

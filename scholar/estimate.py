@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scholar import prompts
-from scholar.agents import retriever
+from scholar.agents import evidence, jury, planner, reader, writer
 from scholar.backends import split_model_id
 from scholar.backends.forms import CHARS_PER_TOKEN
+from scholar.backends.schema import LINE
 from scholar.library.passages import WORDS
 from scholar.settings import Preset, Role, Settings
 
@@ -22,12 +23,27 @@ _LEAST_TEXT = 100
 """Characters of the shortest passages and quotes that a run can work with."""
 _QUOTE = 400
 """Characters of a long quote with its title and marks."""
+_FIXED = 4_500
+"""Characters of the longest instructions, with a question of usual length."""
 _REPLIES: dict[str, Range] = {
+    "prior": (5, 100),
     "planner": (20, 500),
-    "reader": (20, 2_000),
+    "chain": (5, 500),
+    "follow_up": (10, 500),
+    "graph": (20, 800),
+    "tool_step": (10, 200),
+    "document": (10, 300),
+    "statements": (5, 300),
+    "reader": (3, 2_000),
+    "deduce": (5, 100),
     "answer": (30, 2_500),
-    "writer": (30, 1_500),
+    "writer": (15, 1_500),
     "juror": (10, 600),
+    "support": (10, 600),
+    "debate": (5, 500),
+    "persona_probe": (10, 100),
+    "personas": (10, 300),
+    "teaching": (5, 200),
 }
 """Tokens of a terse reply and of a long one, by prompt, without what a model thinks before it."""
 
@@ -57,7 +73,7 @@ class _Calls:
 
 def estimate(question: str, preset: Preset, settings: Settings, k: int | None = None) -> Estimate:
     """What answering `question` is likely to take, `k` passages being read per step."""
-    calls = list(_calls(question, preset, settings, k or preset.passages))
+    calls = list(_Plan(question, preset, settings, k or preset.passages).calls())
     least, most = (
         (
             sum(call.count[end] for call in calls),
@@ -69,36 +85,98 @@ def estimate(question: str, preset: Preset, settings: Settings, k: int | None = 
     prices = [price for price in (*least[2], *most[2]) if price is not None]
     known = len(prices) == 2 * len(calls)
     dollars = (sum(prices[: len(calls)]), sum(prices[len(calls) :])) if known else None
-    return Estimate((least[0], most[0]), (least[1], most[1]), dollars)
+    tokens = (least[1], min(most[1], preset.tokens or most[1]))
+    return Estimate((least[0], most[0]), tokens, dollars)
 
 
-def _calls(question: str, preset: Preset, settings: Settings, k: int) -> Iterator[_Calls]:
-    searches, drafts = 1 + preset.searches, 1 + preset.searches + preset.revisions
-    steps = preset.steps if preset.plan else 1
-    room = int(settings.context_window * retriever.WINDOW_SHARE * retriever.CHARACTERS_PER_TOKEN)
-    found = steps * k * WORDS * _CHARS_PER_WORD
-    windows = math.ceil(found / room)
-    most_quotes = retriever.MAX_QUOTES * windows * searches * _QUOTE
-    draft = _REPLIES["writer"][1] * CHARS_PER_TOKEN
-    passages, quotes = (_LEAST_TEXT, min(found, room)), (_LEAST_TEXT, most_quotes + draft)
-    asked = {"question": question}
-    if preset.plan:
-        yield _call("planner", "planner", (1, 1), (0, 0), asked | {"most": preset.steps})
-    if preset.read == "separate":
-        yield _call("reader", "reader", (1, windows * searches), passages, asked)
-        yield _call("writer", "writer", (1, drafts), quotes, asked)
-    else:
-        yield _call("writer", "answer", (1, drafts), passages, asked)
-    jurors = len(preset.jurors)
-    yield _call("juror", "juror", (jurors, jurors * drafts), quotes, asked)
+class _Plan:
+    """Which calls the strategies of a preset make, from the shortest run to the longest."""
 
+    def __init__(self, question: str, preset: Preset, settings: Settings, k: int) -> None:
+        self._question, self._preset = question, preset
+        self._drafts = 1 + preset.searches + preset.revisions
+        self._rounds = preset.rounds + preset.searches
+        window = settings.context_window * evidence.CHARACTERS_PER_TOKEN
+        left = window * (1 - evidence.REPLY_SHARE) - evidence.OVERHEAD - _FIXED
+        self._room = int(max(evidence.LEAST_ROOM, min(window * evidence.WINDOW_SHARE, left)))
+        steps = 1 if preset.plan in ("question", "tool_step") else preset.steps
+        # A jury's searches are steps too: one of each juror that may ask for one.
+        self._steps = max(steps, len(preset.jurors) - 1 if preset.searches else 1)
+        found = self._steps * k * WORDS * _CHARS_PER_WORD
+        self._windows = math.ceil(found / self._room)
+        self._found = min(found, self._room)
+        quotes = reader.MAX_QUOTES * self._windows * self._rounds * _QUOTE
+        self._quotes = min(quotes, self._room) + writer.MOST_DRAFT
 
-def _call(role: Role, name: str, count: Range, material: Range, values: dict[str, Any]) -> _Calls:
-    empty = dict.fromkeys(prompts.variables(name), ())
-    bare = prompts.render(name, **{**empty, **values})
-    fixed = len(bare.system) + len(bare.user)
-    least, most = (math.ceil((fixed + part) / CHARS_PER_TOKEN) for part in material)
-    return _Calls(role, count, (least, most), _REPLIES[name])
+    def calls(self) -> Iterator[_Calls]:
+        """All calls, prompt by prompt."""
+        preset = self._preset
+        if preset.gate:
+            yield self._call("planner", "prior", (1, 1))
+        yield from self._planning()
+        searches = 1 + preset.searches * (len(preset.jurors) - 1)
+        if preset.expand != "no":
+            prompt = "document" if preset.expand == "document" else "statements"
+            yield self._call("reader", prompt, (1, searches))
+        yield from self._reading()
+        yield from self._judging()
+
+    def _planning(self) -> Iterator[_Calls]:
+        preset = self._preset
+        known = (0, preset.rounds * preset.steps * LINE)
+        match preset.plan:
+            case "question":
+                return
+            case "single":
+                yield self._call("planner", "planner", (1, 1))
+            case "graph":
+                yield self._call("planner", "graph", (1, 1))
+                yield self._call("reader", "deduce", (0, preset.steps), (0, self._quotes))
+            case "tool_step":
+                notes = preset.rounds * (planner.NOTE_QUOTES * _QUOTE + planner.NOTE_CHARACTERS)
+                most = (0, min(notes, self._room))
+                yield self._call("planner", "tool_step", (1, preset.rounds), most)
+            case "chain" | "follow_up":
+                yield self._call("planner", preset.plan, (1, preset.rounds), known)
+
+    def _reading(self) -> Iterator[_Calls]:
+        preset = self._preset
+        passages, quotes = (_LEAST_TEXT, self._found), (_LEAST_TEXT, self._quotes)
+        if preset.read == "combined":
+            yield self._call("writer", "answer", (1, self._drafts), passages)
+            return
+        windows = self._windows * self._rounds * preset.orders
+        yield self._call("reader", "reader", (1, windows), passages)
+        yield self._call("writer", "writer", (1, self._drafts), quotes)
+
+    def _judging(self) -> Iterator[_Calls]:
+        preset, quotes = self._preset, (_LEAST_TEXT, self._quotes)
+        for juror in preset.jurors:
+            if juror == "personas":
+                yield self._call("juror", "persona_probe", (1, self._drafts))
+                yield self._call("juror", "personas", (0, self._drafts))
+                experts = jury.MOST_EXPERTS * self._drafts
+                yield self._call("juror", "juror", (0, experts), quotes)
+            elif juror == "teaching":
+                exams = jury.SIBLINGS * self._drafts
+                yield self._call("reader", "teaching", (0, exams), (0, self._found))
+            else:
+                prompt = "support" if juror == "support" else "juror"
+                yield self._call("juror", prompt, (1, self._drafts), quotes)
+        if preset.messages:
+            messages = preset.messages * self._drafts
+            yield self._call("juror", "debate", (1, messages), quotes)
+
+    def _call(self, role: Role, name: str, count: Range, material: Range = (0, 0)) -> _Calls:
+        known = {"question": self._question, "most": self._preset.steps, "juror": "an expert"}
+        wanted = prompts.variables(name)
+        empty: dict[str, Any] = dict.fromkeys(wanted, ())
+        bare = prompts.render(
+            name, **{**empty, **{key: known[key] for key in known.keys() & wanted}}
+        )
+        fixed = len(bare.system) + len(bare.user)
+        least, most = (math.ceil((fixed + part) / CHARS_PER_TOKEN) for part in material)
+        return _Calls(role, count, (least, most), _REPLIES[name])
 
 
 def _dollars(call: _Calls, settings: Settings, end: int) -> float | None:

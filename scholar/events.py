@@ -42,6 +42,43 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """What the evidence has made of the steps so far."""
+
+    steps: tuple[Step, ...]
+    type: Literal["resolved"] = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """The sections that a review will have, by title."""
+
+    titles: tuple[str, ...]
+    type: Literal["outlined"] = "outlined"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """Section `number` of `of` of a review is written. Not yet checked."""
+
+    number: int
+    of: int
+    title: str
+    sentences: int
+    type: Literal["wrote"] = "wrote"
+
+
+@dataclass(frozen=True, slots=True)
+class Tabled:
+    """The table of papers is filled: `said` of its cells have something to say."""
+
+    papers: int
+    columns: tuple[str, ...]
+    said: int
+    type: Literal["tabled"] = "tabled"
+
+
+@dataclass(frozen=True, slots=True)
 class Drafting:
     """The draft so far, as it is being written. Not yet checked."""
 
@@ -112,6 +149,14 @@ class FellBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something has come up that a reader of the answer should know; `note` is a sentence."""
+
+    note: str
+    type: Literal["noted"] = "noted"
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The run is over."""
 
@@ -123,6 +168,10 @@ Event = (
     Planned
     | Searched
     | Read
+    | Resolved
+    | Outlined
+    | Wrote
+    | Tabled
     | Drafting
     | Drafted
     | Voted
@@ -130,5 +179,6 @@ Event = (
     | Retrying
     | Waiting
     | FellBack
+    | Noted
     | Finished
 )

@@ -1,19 +1,22 @@
 """The state machine: which node follows which, and with which services they run.
 
-    intake → plan ⇉ search → read → resolve → compose → verify → deliberate → publish
-               ▲                                 ▲                   │
-               │             search_more         └───── revise ──────┤
-               └─────────────────────────────────────────────────────┘
+    intake → gate → plan ⇉ search → read → resolve → compose → verify → deliberate → publish
+                     ▲                        │        ▲                   │
+                     ├──── another round ─────┘        └───── revise ──────┤
+                     └──────────────────── search_more ────────────────────┘
 
 `search` runs once per open step, in parallel. Without a model, `resolve` goes straight to
-`publish`; so does every node after a failure, with what there is.
+`publish`; so does every node after a failure, with what there is. Where a review is written,
+`outline → section ⟲ → sum_up` stands for `compose`, with `table` beside the first section, and
+`mend` for its revisions.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, TypeVar
+from itertools import accumulate
+from typing import Any, Literal, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 import langsmith
@@ -23,18 +26,39 @@ from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer, Send
 
 from scholar import settings as settings_module
-from scholar.agents import jury, planner, publisher, retriever, writer
+from scholar.agents import (
+    jury,
+    planner,
+    publisher,
+    reader,
+    retriever,
+    reviewer,
+    tabulator,
+    writer,
+)
 from scholar.backends.gateway import Gateway
-from scholar.context import Context, Services, context_for
+from scholar.context import AskHuman, Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
-from scholar.events import Event, FellBack
+from scholar.events import Event, FellBack, Noted
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
-from scholar.state import Branch, Failure, Published, Question, State, Update, draft_of
+from scholar.state import (
+    Branch,
+    Failure,
+    Published,
+    Question,
+    State,
+    Update,
+    draft_of,
+    is_review,
+)
+from scholar.tools.mcp import Servers
 from scholar.values import Outcome
 
 Graph = CompiledStateGraph[State, Services, Question, Published]
 S = TypeVar("S", bound=Mapping[str, Any])
+Writer = Literal["compose", "outline", "mend"]
+_WRITERS = get_args(Writer)
 
 _OUTCOMES: dict[type[Exception], Outcome] = {
     BudgetSpent: Outcome.BUDGET_SPENT,
@@ -72,36 +96,60 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_node(name, _node(agent, services))
 
     add("intake", planner.intake)
+    add("gate", planner.gate)
     add("plan", planner.plan)
     add("search", retriever.search)
-    add("read", retriever.read)
+    add("read", reader.read)
     add("resolve", retriever.resolve)
     add("compose", writer.compose)
+    add("outline", reviewer.outline)
+    add("section", reviewer.section)
+    add("table", tabulator.table)
+    add("sum_up", reviewer.sum_up)
+    add("mend", reviewer.mend)
     add("verify", publisher.verify)
-    add("deliberate", jury.deliberate)
+    add("deliberate", _judge)
     add("publish", publisher.publish)
 
     graph.add_edge(START, "intake")
-    graph.add_edge("intake", "plan")
-    graph.add_conditional_edges("plan", _each_open_step, ["search", "publish"])
+    graph.add_edge("intake", "gate")
+    graph.add_conditional_edges("gate", _unless_failed("plan"), ["plan", "publish"])
+    graph.add_conditional_edges("plan", _each_open_step, ["search", *_WRITERS, "publish"])
     graph.add_edge("search", "read")
     graph.add_conditional_edges("read", _unless_failed("resolve"), ["resolve", "publish"])
-    graph.add_conditional_edges("resolve", _writer_or_end, ["compose", "publish"])
-    graph.add_conditional_edges("compose", _unless_failed("verify"), ["verify", "publish"])
+    graph.add_conditional_edges("resolve", _onward, ["plan", *_WRITERS, "publish"])
+    graph.add_conditional_edges("outline", _first_section, ["section", "table", "publish"])
+    graph.add_conditional_edges("section", _next_section, ["section", "sum_up", "publish"])
+    for written in ("compose", "sum_up", "mend"):
+        graph.add_conditional_edges(written, _unless_failed("verify"), ["verify", "publish"])
     graph.add_conditional_edges("verify", _jury_or_end, ["deliberate", "publish"])
-    graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "plan"])
+    graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "mend", "plan"])
     graph.add_edge("publish", END)
     compiled: Graph = graph.compile(checkpointer=checkpointer, name="scholar")
     return compiled.with_config(recursion_limit=_recursion_limit())
 
 
+async def _judge(state: State, context: Context) -> Update:
+    judge = reviewer.judge if is_review(state) else jury.deliberate
+    return await judge(state, context)
+
+
 def build_services(
-    settings: Settings | None = None, *, on_notice: Callable[[str], None] = lambda _: None
+    settings: Settings | None = None,
+    *,
+    on_notice: Callable[[str], None] = lambda _: None,
+    ask_human: AskHuman | None = None,
 ) -> Services:
     """Services as the settings say; raises SettingsError or LibraryError."""
     settings = settings or settings_module.load()
     library = Library(settings, on_notice=on_notice)
-    services = Services(settings, library, Gateway(settings, on_notice=on_notice))
+    services = Services(
+        settings,
+        library,
+        Gateway(settings, on_notice=on_notice),
+        ask_human=ask_human,
+        servers=Servers(settings),
+    )
     _keep_traces_here(services)
     return services
 
@@ -146,7 +194,7 @@ def _node(
         notes: list[str] = []
 
         def emit(event: Event) -> None:
-            if isinstance(event, FellBack):
+            if isinstance(event, FellBack | Noted):
                 notes.append(event.note)
             runtime.stream_writer(event)
 
@@ -164,12 +212,38 @@ def _node(
     return node
 
 
-def _each_open_step(state: State) -> list[Send] | Literal["publish"]:
-    steps = [step for step in state.get("steps", []) if step.status == "open"]
-    if state.get("failure") or not steps:
+def _each_open_step(state: State) -> list[Send] | Literal["publish"] | Writer:
+    if state.get("failure"):
         return "publish"
+    steps = [step for step in state.get("steps", []) if step.status == "open"]
+    if not steps:  # the plan is complete, or the jury asked for nothing new
+        nothing_new = state.get("draft") or not state.get("evidence")
+        return "publish" if nothing_new else _writer(state)
     shared = {key: value for key, value in state.items() if key in Branch.__annotations__}
-    return [Send("search", {**shared, "step": step}) for step in steps]
+    may_add = list(accumulate((step.op == "tool" for step in steps), initial=0))
+    return [
+        Send("search", {**shared, "step": step, "turn": turn})
+        for step, turn in zip(steps, may_add, strict=False)
+    ]
+
+
+def _writer(state: State) -> Writer:
+    """Which node writes: one call for an answer, several for a review that is not written yet."""
+    if not is_review(state):
+        return "compose"
+    return "mend" if state.get("draft") else "outline"
+
+
+def _first_section(state: State) -> list[str]:
+    if state.get("failure"):
+        return ["publish"]
+    return ["section", "table"] if state["asks"] else ["section"]
+
+
+def _next_section(state: State) -> Literal["section", "sum_up", "publish"]:
+    if state.get("failure"):
+        return "publish"
+    return "section" if state["written"] < len(state["outline"]) else "sum_up"
 
 
 def _unless_failed(next_node: str) -> Callable[[State], str]:
@@ -179,8 +253,12 @@ def _unless_failed(next_node: str) -> Callable[[State], str]:
     return route
 
 
-def _writer_or_end(state: State) -> Literal["compose", "publish"]:
-    return "compose" if state["to_write"] else "publish"
+def _onward(state: State) -> Literal["plan", "publish"] | Writer:
+    if state.get("failure"):
+        return "publish"
+    if state["more"]:
+        return "plan"
+    return _writer(state) if state["to_write"] else "publish"
 
 
 def _jury_or_end(state: State) -> Literal["deliberate", "publish"]:
@@ -190,12 +268,12 @@ def _jury_or_end(state: State) -> Literal["deliberate", "publish"]:
     return "deliberate" if draft.sentences or draft.conflicts else "publish"
 
 
-def _verdict(state: State) -> Literal["publish", "compose", "plan"]:
+def _verdict(state: State) -> Literal["publish", "plan"] | Writer:
     if state.get("failure"):
         return "publish"
     decision = state["decision"]
     if decision == "revise":
-        return "compose"
+        return _writer(state)
     return "plan" if decision == "search_more" else "publish"
 
 
@@ -203,7 +281,8 @@ def _recursion_limit() -> int:
     """Steps of the longest run that the presets' bounds allow."""
     search, write = 4, 3  # nodes of one round of searching, of writing and judging
     longest = max(
-        search * (p.searches + 1) + write * (p.searches + p.revisions + 1)
+        search * (p.searches + p.rounds) + write * (p.searches + p.revisions + 1)
         for p in load_presets().values()
     )
-    return longest + 4  # intake, publish, and LangGraph's own first and last step
+    review = reviewer.MOST_SECTIONS + 2  # an outline and a summary around them
+    return longest + review + 5  # intake, gate, publish, and LangGraph's own first and last step

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from scholar.text import plain as plain  # surfaces know it by this module
 from scholar.values import (
     Answer,
     Citation,
     CitedConflict,
+    CitedPremise,
     CitedSentence,
+    Coverage,
     Outcome,
     Paper,
+    Row,
     Usage,
     Verdict,
 )
@@ -27,8 +31,6 @@ SET_A_MODEL = (
     "These are quotes. For a written answer set a model: "
     "scholar ask … --model openai:gpt-5-mini (or SCHOLAR_MODEL)."
 )
-_UNSHOWN = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode categories: control characters, marks of format such as bidi, and half characters."""
 _VOTES = {
     "accept": "accepts",
     "revise": "wants a revision",
@@ -45,6 +47,9 @@ def to_json(answer: Answer) -> dict[str, Any]:
         "outcome": answer.outcome.value,
         "sentences": [asdict(sentence) for sentence in answer.sentences],
         "conflicts": [asdict(conflict) for conflict in answer.conflicts],
+        "stance": answer.stance,
+        "basis": answer.basis,
+        "premises": [asdict(premise) for premise in answer.premises],
         "bibliography": [paper_to_json(paper) for paper in answer.bibliography],
         "coverage": asdict(answer.coverage),
         "verdicts": [
@@ -53,6 +58,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
         ],
         "usage": asdict(answer.usage),
         "notes": list(answer.notes),
+        "review": asdict(answer.review) if answer.review else None,
     }
 
 
@@ -118,11 +124,6 @@ def vote(verdict: Verdict) -> str:
     return f"{verdict.juror} {_VOTES[verdict.action]}"
 
 
-def plain(text: str) -> str:
-    """Text from outside, without characters that could steer a terminal."""
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
-
-
 def cost(usage: Usage) -> str:
     """What a run took, in one line; an unknown price is called unknown."""
     if not usage.calls:
@@ -137,11 +138,9 @@ def cost(usage: Usage) -> str:
 
 def _blocks(answer: Answer) -> Iterator[RenderableType]:
     numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
-    quotes_only = all(s.text == s.citations[0].quote for s in answer.sentences)
-    if answer.sentences and not quotes_only:
-        yield _prose(answer.sentences, numbers)
-    for conflict in answer.conflicts:
-        yield _conflict(conflict, numbers)
+    if head := _head(answer):
+        yield head
+    yield from _written(answer, numbers)
     if answer.outcome is Outcome.NO_EVIDENCE:
         yield _nothing_found(answer)
     if answer.bibliography:
@@ -151,6 +150,56 @@ def _blocks(answer: Answer) -> Iterator[RenderableType]:
     if dissent := [v for v in answer.verdicts if v.failed or v.action != "accept"]:
         yield Group(*map(_dissent, dissent))
     yield _footer(answer)
+
+
+def _written(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
+    """What was written, as against what it stands on; quotes alone are shown under their papers."""
+    quotes_only = all(s.text == s.citations[0].quote for s in answer.sentences)
+    if answer.sentences and not quotes_only:
+        yield _prose(answer.sentences, numbers)
+    for section in answer.review.sections if answer.review else ():
+        prose = _prose(section.sentences, numbers)
+        yield Group(Text(plain(section.title), style="bold"), prose)
+    for premise in answer.premises:
+        yield _premise(premise, numbers)
+    for conflict in answer.conflicts:
+        yield _conflict(conflict, numbers)
+    if answer.review and answer.review.table:
+        yield _side_by_side(answer, answer.review.table.columns, answer.review.table.rows)
+
+
+_STANCES = {
+    "supported": "Supported",
+    "contradicted": "Contradicted",
+    "mixed": "The evidence is mixed",
+    "not_enough": "Not enough evidence to decide",
+}
+_BASES = {"indirect": "indirect evidence", "partial": "partial evidence"}
+
+
+def _head(answer: Answer) -> Text | None:
+    """The stance on a claim and how well it is founded, where there is something to say."""
+    if not (answer.sentences or answer.conflicts):
+        return None
+    stance = _STANCES.get(answer.stance or "", "")
+    basis = _BASES.get(answer.basis, "")
+    if not (stance or basis):
+        return None
+    if not stance:
+        return Text(f"On {basis}:", style="bold")
+    return Text(f"{stance}{f', on {basis}' if basis else ''}.", style="bold")
+
+
+def _premise(premise: CitedPremise, numbers: dict[str, int]) -> Text:
+    """What the papers say of a thing that the question takes as given."""
+    cited = sorted({numbers[citation.paper_id] for citation in premise.citations})
+    said = {"supported": "support", "contradicted": "contradict", "mixed": "do not agree on"}
+    verb = said[premise.stance]
+    text = plain(premise.text).rstrip(".")
+    marks = f" [{', '.join(map(str, cited))}]"
+    return Text.assemble(
+        (f"You take as given: {text}. The papers {verb} this", "bold"), (marks, "cyan"), "."
+    )
 
 
 def _prose(sentences: Sequence[CitedSentence], numbers: dict[str, int]) -> Text:
@@ -177,18 +226,59 @@ def _conflict(conflict: CitedConflict, numbers: dict[str, int]) -> Group:
     return Group(Text(head, style="bold"), *sides)
 
 
+NOT_SAID = "not said"
+"""What a cell of the table shows that no quote of its paper fills."""
+
+
+def _side_by_side(answer: Answer, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """The table of papers, each row under the number of its paper."""
+    table = Table("", box=SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    for column in columns:
+        table.add_column(Text(plain(column)))
+    numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
+    papers = {paper.id: paper for paper in answer.bibliography}
+    for row in rows:
+        name = Text.assemble(
+            (f"[{numbers[row.paper_id]}]", "cyan"), f" {short(papers[row.paper_id])}"
+        )
+        cells = (
+            Text(plain(cell.text)) if cell.text else Text(NOT_SAID, style="dim")
+            for cell in row.cells
+        )
+        table.add_row(name, *cells)
+    return table
+
+
+def short(paper: Paper) -> str:
+    """A paper as a table names it: authors and year, or where it has no authors its title."""
+    who = authors(paper) or " ".join(paper.title.split()[:5])
+    return plain(f"{who} {paper.year or ''}".strip())
+
+
 def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[RenderableType]:
     for paper in answer.bibliography:
         yield hanging(f"{numbers[paper.id]:2d}  ", reference(paper), style="bold")
-        for citation in _citations_of(answer, paper.id):
+        for citation in citations_of(answer, paper.id):
             place = f"p. {citation.page}  " if citation.page else ""
             quote = " ".join(plain(citation.quote).split())
             yield hanging(f"      {place}", f"“{quote}”")
 
 
-def _citations_of(answer: Answer, paper_id: str) -> list[Citation]:
+def citations_of(answer: Answer, paper_id: str) -> list[Citation]:
+    """All that an answer quotes of one paper, each once, in the order of the text."""
     sides = [side for conflict in answer.conflicts for side in conflict.sides]
-    cited = [c for sentence in (*answer.sentences, *sides) for c in sentence.citations]
+    sections = answer.review.sections if answer.review else ()
+    written = [sentence for section in sections for sentence in section.sentences]
+    parts: list[CitedSentence | CitedPremise] = [
+        *answer.sentences,
+        *written,
+        *sides,
+        *answer.premises,
+    ]
+    cited = [c for part in parts for c in part.citations]
+    if answer.review and answer.review.table:
+        cells = (cell for row in answer.review.table.rows for cell in row.cells)
+        cited += [cell.citation for cell in cells if cell.citation]
     return [c for c in dict.fromkeys(cited) if c.paper_id == paper_id]
 
 
@@ -198,17 +288,47 @@ def _nothing_found(answer: Answer) -> Group:
     for query in coverage.searches:
         lines.append(Text(f"  searched for: {plain(query)}"))
     if coverage.found:
-        near = f"{coverage.found} paper{'s' if coverage.found != 1 else ''}"
-        lines.append(Text(f"  came near: {near}, none with a sentence that answers it."))
-    lines.append(
-        Text('Add papers on it, for instance: scholar add --arxiv "…" --max 20, and ask again.')
-    )
+        lines.append(Text(f"  came near: {_papers(coverage.found)}, {_near(coverage)}."))
+    lines += map(Text, _what_would_help(answer))
     return Group(*lines)
+
+
+def _near(coverage: Coverage) -> str:
+    if coverage.read:
+        return f"{coverage.read} with quotes, none of which carries an answer"
+    return "none with a sentence that answers it"
+
+
+def _what_would_help(answer: Answer) -> Iterator[str]:
+    wished = dict.fromkeys(verdict.query for verdict in answer.verdicts if verdict.query)
+    wishes = [query for query in wished if query not in answer.coverage.searches]
+    if wishes:
+        yield f"The jury would look further for: {plain('; '.join(wishes))}."
+    if answer.coverage.abstracts:
+        held = answer.coverage.abstracts
+        yield (
+            f"The full text of {_papers(held)} found is not held; "
+            "with the PDF, scholar add FILE.pdf reads it."
+        )
+    yield 'Add papers on it, for instance: scholar add --arxiv "…" --max 20, and ask again.'
+
+
+def _papers(count: int) -> str:
+    return f"{count} paper{'s' if count != 1 else ''}"
 
 
 def _dissent(verdict: Verdict) -> Text:
     reasons = "" if verdict.failed else "; ".join(verdict.reasons)
     return Text(plain(f"Juror {vote(verdict)}{': ' if reasons else ''}{reasons}"), style="yellow")
+
+
+def _not_quoted(coverage: Coverage) -> str:
+    """Why papers found were not quoted from, and of how many the full text is not to be had."""
+    reasons = [f"{n} {plain(reason)}" for reason, n in coverage.screened_out.items()]
+    parts = [f"not quoted from: {'; '.join(reasons)}"] if reasons else []
+    if coverage.abstracts:
+        parts.append(f"no full text of {_papers(coverage.abstracts)}")
+    return " · ".join(parts)
 
 
 def _footer(answer: Answer) -> Group:
@@ -224,6 +344,8 @@ def _footer(answer: Answer) -> Group:
     if answer.outcome is not Outcome.NO_EVIDENCE and coverage.searches:
         searches = plain("; ".join(coverage.searches))
         lines.insert(0, Text(f"searched for: {searches}", style="dim"))
+    if unseen := _not_quoted(coverage):
+        lines.insert(-1, Text(unseen, style="dim"))
     if answer.outcome is Outcome.EVIDENCE:
         lines.append(Text(SET_A_MODEL))
     return Group(*lines)

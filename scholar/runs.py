@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any, Self
 
 from scholar import settings as settings_module
-from scholar.agents import publisher
-from scholar.context import Services, context_for
+from scholar.agents import publisher, reviewer
+from scholar.context import AskHuman, Services, context_for
+from scholar.errors import UsageError
 from scholar.estimate import Estimate, estimate
-from scholar.events import Called, Event, FellBack, Finished
+from scholar.events import Called, Event, FellBack, Finished, Noted
 from scholar.graph import Graph, build_graph, build_services
 from scholar.library.ingest import Result, expand, ingest
 from scholar.settings import Settings
@@ -50,7 +51,7 @@ class Run:
                         continue
                     if isinstance(data, Called):
                         self.calls.append(data.call)
-                    if isinstance(data, FellBack):
+                    if isinstance(data, FellBack | Noted):
                         self.notes.append(data.note)
                     yield data
             yield Finished(self.state["answer"])
@@ -75,8 +76,9 @@ class Run:
 class Scholar:
     """The assistant from Python: one library, one set of models, any number of questions.
 
-    Without arguments everything comes from the settings. Use it as an async context manager, or
-    call `aclose` when done. Raises SettingsError or LibraryError on opening.
+    Without arguments everything comes from the settings. `ask_human` is asked before a tool runs
+    that may not without. Use it as an async context manager, or call `aclose` when done. Raises
+    SettingsError or LibraryError on opening.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class Scholar:
         *,
         services: Services | None = None,
         on_notice: Callable[[str], None] = lambda _: None,
+        ask_human: AskHuman | None = None,
     ) -> None:
         if services is None:
-            services = build_services(settings or settings_module.load(), on_notice=on_notice)
+            settings = settings or settings_module.load()
+            services = build_services(settings, on_notice=on_notice, ask_human=ask_human)
         self.services = services
         self.graph = build_graph(self.services)
 
@@ -106,13 +110,25 @@ class Scholar:
         A run that fails is an answer too: look at its `outcome` and `notes`. Raises UsageError
         where the question or the preset cannot be used.
         """
-        answer: Answer | None = None
-        async with aclosing(self.start(question, preset=preset, k=k).events()) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    answer = event.answer
-        assert answer is not None  # a run ends in Finished or raises
-        return answer
+        return await _answer_of(self.start(question, preset=preset, k=k))
+
+    async def review(
+        self,
+        topic: str,
+        *,
+        columns: Sequence[str] = (),
+        sections: int | None = None,
+        preset: str = "review",
+        k: int | None = None,
+    ) -> Answer:
+        """Review what the library says on `topic`: sections, and a table of the papers.
+
+        The answer's sentences are the summary, and its `review` the rest. `columns` are those of
+        the table, of the model's choice where none is named; there are at most `sections` sections.
+        Raises UsageError where any of these cannot be used.
+        """
+        run = self.start_review(topic, columns=columns, sections=sections, preset=preset, k=k)
+        return await _answer_of(run)
 
     def estimate(
         self, question: str, *, preset: str | None = None, k: int | None = None
@@ -129,6 +145,33 @@ class Scholar:
             asked["k"] = k
         return Run(self.graph, self.services, asked)
 
+    def start_review(
+        self,
+        topic: str,
+        *,
+        columns: Sequence[str] = (),
+        sections: int | None = None,
+        preset: str = "review",
+        k: int | None = None,
+    ) -> Run:
+        """The run of a review that has not begun, as `start`; raises UsageError as `review`."""
+        run = self.start(topic, preset=preset, k=k)
+        if len(columns) > reviewer.MOST_COLUMNS:
+            raise UsageError(
+                f"A table has at most {reviewer.MOST_COLUMNS} columns, and {len(columns)} are "
+                "named; leave some out."
+            )
+        if sections is not None and not 1 <= sections <= reviewer.MOST_SECTIONS:
+            raise UsageError(
+                f"A review cannot have {sections} sections; "
+                f"give a number from 1 to {reviewer.MOST_SECTIONS}."
+            )
+        wanted = Question(
+            task="review", columns=list(columns), sections=sections or reviewer.SECTIONS
+        )
+        run.question.update(wanted)
+        return run
+
     async def aclose(self) -> None:
         """Let go of connections and files."""
         await self.services.aclose()
@@ -138,3 +181,13 @@ class Scholar:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+async def _answer_of(run: Run) -> Answer:
+    answer: Answer | None = None
+    async with aclosing(run.events()) as events:
+        async for event in events:
+            if isinstance(event, Finished):
+                answer = event.answer
+    assert answer is not None  # a run ends in Finished or raises
+    return answer

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Self, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -31,6 +40,9 @@ from scholar.errors import SettingsError
 ENV_PREFIX = "SCHOLAR_"
 FILE_NAME = "scholar.toml"
 Role = Literal["planner", "reader", "writer", "juror"]
+Juror = Literal[
+    "support", "completeness", "conflict", "posteriori", "policy", "personas", "teaching"
+]
 Chain = str | tuple[str, ...]
 """One model id, or several in the order in which they are tried."""
 _KEY = "[key]"
@@ -47,13 +59,47 @@ class Preset(_Strict):
     """A named combination of strategies and bounds; the fields are explained in presets.toml."""
 
     about: str
-    plan: bool
+    cost: str
+    gate: bool = False
+    plan: Literal["question", "single", "chain", "follow_up", "graph", "tool_step"]
+    rounds: int = Field(1, ge=1)
     steps: int = Field(ge=1)
     passages: int = Field(ge=1)
+    reads: int | None = Field(None, ge=1)
+    expand: Literal["no", "document", "statements"] = "no"
+    search: str = "hybrid"
+    filters: tuple[Literal["relevance", "brevity", "factuality"], ...] = ()
+    orders: int = Field(1, ge=1, le=2)
     read: Literal["separate", "combined"]
-    jurors: tuple[Literal["support", "completeness", "conflict"], ...] = Field(min_length=1)
+    jurors: tuple[Juror, ...] = Field(min_length=1)
+    messages: int = Field(0, ge=0, le=8)
     revisions: int = Field(ge=0)
     searches: int = Field(ge=0)
+    tokens: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _reads_apart_where_it_goes_on(self) -> Self:
+        if self.read == "combined" and self.rounds > 1:
+            raise ValueError("a preset that reads and writes in one call has one round")
+        return self
+
+
+class Jury(_Strict):
+    """How votes are counted.
+
+    `quorum` is how many jurors must have been readable for an answer to be called answered,
+    `majority` the share of those that more than must agree, and `tie` which side wins where nothing
+    reaches it: the more careful one, or the draft. `models` gives a juror a model of its own.
+    """
+
+    quorum: int = Field(1, ge=1)
+    majority: float = Field(0.5, ge=0.5, lt=1)
+    tie: Literal["careful", "accept"] = "careful"
+    models: dict[Juror | Literal["critic"], str] = Field(default_factory=dict)
+
+    def model_of(self, juror: str) -> str | None:
+        """The id of the model that `juror` has of its own, if any."""
+        return next((model for name, model in self.models.items() if name == juror), None)
 
 
 class Price(_Strict):
@@ -144,6 +190,64 @@ class Zotero(_Strict):
     library: str = "users/0"
 
 
+BuiltIn = Literal[
+    "search_library",
+    "search_arxiv",
+    "fetch_paper",
+    "references",
+    "citations",
+    "related_papers",
+    "facts",
+    "paths",
+    "calculate",
+]
+_SERVED = re.compile(r"[A-Za-z][\w-]*\.[\w-]+")
+"""How a tool of a server of the user's own is called: SERVER.TOOL."""
+
+
+class Tools(_Strict):
+    """What tools may do, whatever a model asks for. Tools of a server are named SERVER.TOOL."""
+
+    off: tuple[str, ...] = ()
+    """Tools that are not used at all."""
+    ask_first: tuple[str, ...] = ()
+    """Tools that run only after a person has agreed, each time."""
+    read_only: bool = False
+    """No tool may write into the library, nor one run of which nobody knows what it does."""
+    papers_per_run: int = Field(5, ge=0)
+    """Papers that the tools of one run may add to the library."""
+
+    @field_validator("off", "ask_first")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in get_args(BuiltIn) and not _SERVED.fullmatch(name):
+                raise ValueError(f"'{name}' is no tool: {_nearest(name, get_args(BuiltIn))}")
+        return names
+
+
+class Mcp(_Strict):
+    """A server of the user's own: a `command` that is started, with `env` beside a bare
+    environment, or a `url`, asked with `headers`.
+
+    Of its tools those in `trusted` ("*" is all) run without a person being asked.
+    """
+
+    command: tuple[str, ...] = ()
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+    timeout: float = Field(30.0, gt=0)
+    """Seconds that starting it, or one call, may take."""
+
+    @model_validator(mode="after")
+    def _reached_in_one_way(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("a server has either a command or a url")
+        return self
+
+
 class Local(_Strict):
     """How models run on this machine."""
 
@@ -200,6 +304,7 @@ class Settings(BaseSettings):
     limits: dict[str, Limit] = Field(default_factory=dict)
     """Limits of single models, by bare name."""
     budget: Budget = Budget()
+    jury: Jury = Jury()
     prices: dict[str, Price] = Field(default_factory=dict)
     email: str = Field("", pattern=r"^([!-?A-~]+@[!-?A-~]+)?$")
     """What is named to bibliographic services, so that they can write before they block; Unpaywall
@@ -212,7 +317,18 @@ class Settings(BaseSettings):
     crossref: Crossref = Crossref()
     unpaywall: Unpaywall = Unpaywall()
     zotero: Zotero = Zotero()
+    tools: Tools = Tools()
+    mcp: dict[str, Mcp] = Field(default_factory=dict)
+    """Servers whose tools may be used, by a name of letters, digits, - and _."""
     local: Local = Local()
+
+    @field_validator("mcp")
+    @classmethod
+    def _named_plainly(cls, servers: dict[str, Mcp]) -> dict[str, Mcp]:
+        for name in servers:
+            if not _SERVED.fullmatch(f"{name}.tool"):
+                raise ValueError(f"'{name}' is no name of a server: use letters, digits, - and _")
+        return servers
 
     @field_validator("home")
     @classmethod

@@ -14,11 +14,16 @@ from scholar.values import (
     Action,
     Answer,
     Call,
+    Column,
     Draft,
     Evidence,
     Hit,
     Outcome,
+    Prior,
+    Section,
     Step,
+    Table,
+    Task,
     Verdict,
 )
 
@@ -33,6 +38,17 @@ class Failure:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a tool said to a step beside passages: data, never an instruction. A tool that `failed`
+    said why.
+    """
+
+    step: str
+    text: str
+    failed: bool = False
+
+
 def _first(known: Failure | None, later: Failure | None) -> Failure | None:
     # Steps are searched in parallel, and what breaks one breaks the others too.
     return later and (known or later)
@@ -43,12 +59,19 @@ def _grown(known: list[T], more: list[T] | None) -> list[T]:
 
 
 class Question(TypedDict, total=False):
-    """What the graph takes in: `question`, and what may be chosen for this run."""
+    """What the graph takes in: `question`, and what may be chosen for this run.
+
+    With the `task` review, `question` is its topic, `columns` the names of the columns of its table
+    and `sections` the most it may have.
+    """
 
     question: str
     preset: str
     k: int
     run_id: str
+    task: Task
+    columns: list[str]
+    sections: int
 
 
 class State(Question, total=False):
@@ -57,13 +80,23 @@ class State(Question, total=False):
     """
 
     started: float
+    premises: list[str]
+    prior: Prior | None
     steps: list[Step]
+    rounds: int
+    more: bool
     searched: Annotated[list[str], _grown]
     hits: Annotated[list[Hit], _grown]
+    told: Annotated[list[Told], _grown]
+    added: Annotated[list[str], _grown]
     read: list[str]
     evidence: list[Evidence]
     material: int
     to_write: bool
+    outline: list[Section]
+    asks: list[Column]
+    written: int
+    table: Table | None
     draft: Draft | None
     dropped: int
     revision: int
@@ -76,6 +109,9 @@ class State(Question, total=False):
     answer: Answer
 
 
+_COUNTS = ("rounds", "material", "written", "dropped", "revision", "search_rounds")
+
+
 def blank() -> State:
     """What a run begins with, also where its thread has answered another question before."""
     return cast(
@@ -85,9 +121,13 @@ def blank() -> State:
             "read": [],
             "evidence": [],
             "verdicts": [],
-            **dict.fromkeys(("searched", "hits", "notes", "calls"), None),
-            **dict.fromkeys(("material", "dropped", "revision", "search_rounds"), 0),
-            **dict.fromkeys(("draft", "decision", "failure"), None),
+            "premises": [],
+            "outline": [],
+            "asks": [],
+            "more": False,
+            **dict.fromkeys(("searched", "hits", "told", "added", "notes", "calls"), None),
+            **dict.fromkeys(_COUNTS, 0),
+            **dict.fromkeys(("prior", "draft", "table", "decision", "failure"), None),
         },
     )
 
@@ -97,14 +137,25 @@ def draft_of(state: State) -> Draft:
     return state.get("draft") or Draft()
 
 
-class Branch(TypedDict):
-    """What one parallel branch of the search is given."""
+def is_review(state: State) -> bool:
+    """Whether a review is asked for instead of an answer."""
+    return state.get("task") == "review"
 
+
+class Branch(TypedDict):
+    """What one parallel branch of the search is given; `turn` counts those before it that may add
+    a paper each.
+    """
+
+    question: str
     step: Step
     preset: str
     k: int
     started: float
+    read: list[str]
+    added: list[str]
     calls: list[Call]
+    turn: int
 
 
 class Published(TypedDict):

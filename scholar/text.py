@@ -1,8 +1,9 @@
-"""Where sentences and paragraphs of a text begin and end, and which figures it states."""
+"""Where sentences and paragraphs of a text begin and end, which figures and addresses it states."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 import sentencex
@@ -20,12 +21,48 @@ _FIGURE = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[a-z]+")
+_SMALL_NAME = re.compile(r"[a-z]{1,2}-?[A-Z]")
+"""How names such as mRNA, iPhone and i-MedRAG begin."""
+_UNSHOWN = frozenset({"Cc", "Cf", "Cs"})
+"""Unicode categories: control characters, marks of format such as bidi, and half characters."""
+_ADDRESS = re.compile(
+    r"""
+    \b [a-z][a-z0-9+.-]* :// [^\s<>"')\]]+
+    | \b (?: javascript | data | mailto | file ) : [^\s<>"')\]]+
+    | \b www\. [^\s<>"')\]]+
+    | \b (?: [a-z0-9-]+ \. )+ [a-z]{2,} / [^\s<>"')\]]+   # a host and a path, without a scheme
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 _NUMBER_WORDS = {
     word: Decimal(n)
     for n, word in enumerate(
         "zero one two three four five six seven eight nine ten eleven twelve".split()
     )
 }
+
+
+def plain(text: str) -> str:
+    """Text from outside, without characters that could steer a terminal."""
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
+
+
+def addresses(text: str) -> frozenset[str]:
+    """The addresses in `text` that something may turn into a link, in small letters.
+
+    They are looked for in what a reader sees: characters that are not shown hide none.
+    """
+    return frozenset(found.rstrip(".,;:!?").lower() for found in _ADDRESS.findall(plain(text)))
+
+
+def without_addresses(text: str, known: frozenset[str] = frozenset()) -> str:
+    """`text` with every address left out but those that are `known`."""
+    if addresses(text) <= known:
+        return text
+    return _ADDRESS.sub(
+        lambda m: m[0] if m[0].rstrip(".,;:!?").lower() in known else "(address left out)",
+        plain(text),
+    )
 
 
 def paragraphs(text: str) -> list[Span]:
@@ -63,8 +100,9 @@ def _split(text: str, start: int, end: int) -> list[Span]:
         at += len(piece)
         if span[0] == span[1]:
             continue
-        # The segmenter ends a sentence after "et al. [3]"; none begins with a small letter.
-        if spans and text[span[0]].islower():
+        # The segmenter ends a sentence after "et al. [3]"; none begins with a small letter, unless
+        # a name does.
+        if spans and text[span[0]].islower() and not _SMALL_NAME.match(text, span[0]):
             span = (spans.pop()[0], span[1])
         spans.append(span)
     return spans

@@ -14,6 +14,10 @@ Origin = Literal["corpus", "graph", "qa_memory", "web", "user", "parametric"]
 Holding = Literal["full", "abstract", "note", "record"]
 Action = Literal["accept", "revise", "search_more", "abstain"]
 Help = Literal["answers", "partly", "background"]
+Stance = Literal["supported", "contradicted", "mixed", "not_enough"]
+Basis = Literal["direct", "indirect", "partial"]
+Task = Literal["answer", "review"]
+Status = Literal["waiting", "open", "solved", "corrected", "partly", "unsolved"]
 
 
 class Outcome(StrEnum):
@@ -128,7 +132,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A verbatim quote with its place; `quote` is exactly the stored text from `start` to `end`."""
+    """A verbatim quote with its place; `quote` is exactly the stored text from `start` to `end`.
+
+    `says` is the short answer that it implies, by which evidence is grouped; `answers` are those
+    that it gives to single steps, as pairs of a step's id and the answer.
+    """
 
     id: str
     quote: str
@@ -141,24 +149,74 @@ class Evidence:
     steps: tuple[str, ...] = ()
     helps: Help = "answers"
     score: float = 0.0
+    says: str = ""
+    answers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the plan: a question of its own and the words to search for."""
+    """One node of the plan: a question of its own, and how it is worked on.
+
+    A `retrieve` step searches for `query`, a `tool` step calls `tool` with `arguments` (pairs), a
+    `deduce` step is answered from its parents' answers. `#s1` in question, query or arguments
+    stands for the answer of the step s1, one of its `parents`. `prior` is what a model said before
+    anything was read: it steers and is never cited. `answer` is what the evidence gives. `k` is the
+    passages to read for it, 0 for as many as the run is set to, and `tries` how often it
+    was searched for deeper because nothing had been found.
+    """
 
     id: str
     question: str
     query: str
-    status: Literal["open", "solved", "unsolved"] = "open"
+    status: Status = "open"
+    op: Literal["retrieve", "tool", "deduce"] = "retrieve"
+    parents: tuple[str, ...] = ()
+    prior: str = ""
+    answer: str = ""
+    tool: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+    k: int = 0
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What a model believes about the question before anything is read; never evidence.
+
+    `answer` is empty where it does not know; `sure` is how sure it is, 0 to 1.
+    """
+
+    answer: str
+    sure: float
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a draft and the ids of the evidence it rests on."""
+    """A sentence of a draft and the ids of the evidence it rests on.
+
+    `section` is the number of the review's section it stands in, 0 for none.
+    """
 
     text: str
     evidence: tuple[str, ...] = ()
+    section: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of a review as it is planned: what it is to say, from which evidence, by id."""
+
+    title: str
+    says: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table of papers, and the question that its cells answer."""
+
+    name: str
+    asks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +228,28 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class Premise:
+    """What the user asserts, and what the evidence says of it."""
+
+    text: str
+    stance: Stance
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """What the writer proposes; `missing` says what of the question no evidence answers."""
+    """What the writer proposes.
+
+    `missing` says what of the question no evidence answers. `stance` is None unless the question
+    asks whether a claim holds. `basis` says how the evidence bears on the question as a whole.
+    """
 
     sentences: tuple[Sentence, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     missing: str = ""
+    stance: Stance | None = None
+    basis: Basis = "direct"
+    premises: tuple[Premise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +330,30 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """What one paper says under one column, and the quote that says it; empty where none does."""
+
+    text: str = ""
+    citation: Citation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One paper of the table: a cell for each column."""
+
+    paper_id: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The papers of a review side by side."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CitedSentence:
     """A published sentence with the quotes that carry it; there is always at least one."""
 
@@ -272,18 +370,53 @@ class CitedConflict:
 
 
 @dataclass(frozen=True, slots=True)
+class CitedSection:
+    """A published section of a review; there is always at least one sentence."""
+
+    title: str
+    sentences: tuple[CitedSentence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a review has beside its summary, which are the sentences of the answer."""
+
+    sections: tuple[CitedSection, ...]
+    table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CitedPremise:
+    """What the user asserted, and the quotes that speak for or against it."""
+
+    text: str
+    stance: Stance
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was looked at: searches made; papers found, quoted from, and found but not quoted."""
+    """What was looked at: searches made; papers found, quoted from, and found but not quoted.
+
+    Of the papers found, `abstracts` are held without their full text. `screened_out` says why those
+    that were not quoted from were not.
+    """
 
     searches: tuple[str, ...] = ()
     found: int = 0
     read: int = 0
     unread: int = 0
+    abstracts: int = 0
+    screened_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a run publishes. `notes` say in words what a reader must know beside the answer."""
+    """What a run publishes. `notes` say in words what a reader must know beside the answer.
+
+    `stance`, `basis` and `premises` are those of `Draft`; each premise has at least one quote.
+    `review` is None unless a review was asked for and written.
+    """
 
     run_id: str
     question: str
@@ -295,3 +428,7 @@ class Answer:
     verdicts: tuple[Verdict, ...] = ()
     usage: Usage = Usage()
     notes: tuple[str, ...] = ()
+    stance: Stance | None = None
+    basis: Basis = "direct"
+    premises: tuple[CitedPremise, ...] = ()
+    review: Review | None = None

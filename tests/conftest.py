@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from minds import Mind, for_backend
+from minds import Mind, call_of, for_backend
 from papers import SHELF
 
 from scholar.backends.fake import FakeBackend
@@ -139,11 +139,11 @@ class Desk:
     @property
     def calls(self) -> list[str]:
         """The names of the prompts that were asked, in order."""
-        return [request.schema_name for request in self.backend.requests]
+        return [call_of(request) for request in self.backend.requests]
 
     def shown(self, call: str) -> list[str]:
         """What the model was shown by each prompt of this name."""
-        asked = [r for r in self.backend.requests if r.schema_name == call]
+        asked = [r for r in self.backend.requests if call_of(r) == call]
         return [request.messages[1].content for request in asked]
 
 

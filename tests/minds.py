@@ -14,13 +14,24 @@ from scholar.backends import Request
 
 _PASSAGE = re.compile(r'<passage id="(p\d+)"[^>]*>\n(.*?)\n</passage>', re.DOTALL)
 _QUOTE = re.compile(r'<quote id="(e\d+)"[^>]*>\n(.*?)\n</quote>', re.DOTALL)
-_STEP = re.compile(r'<step id="(s\d+)">')
+_STEP = re.compile(r'<step id="(s\d+)">(.*?)</step>', re.DOTALL)
+_KNOWN = re.compile(r'<known id="(s\d+)"[^>]*>\n(.*?)\n</known>', re.DOTALL)
+_NOTE = re.compile(r'<note step="(s\d+)"[^>]*>\n(.*?)\n</note>', re.DOTALL)
 _QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
+_CLUSTER = re.compile(r'<cluster id="(c\d+)">')
+_COLUMN = re.compile(r"<column>(.*?)</column>")
+_COLUMN_ID = re.compile(r'<column id="(k\d+)"')
+_LINE = re.compile(r"^(\d+)\. (.*?)(?: \([e\d, ]+\))?$", re.MULTILINE)
+_PAPER = re.compile(r'<paper id="(P\d+)"[^>]*>\n(.*?)\n</paper>', re.DOTALL)
+_CELL_QUOTE = re.compile(r'<quote id="(q\d+)">\n(.*?)\n</quote>', re.DOTALL)
 _BRIEFS = {
-    "stand on its quotes": "support",
     "Is the question answered": "completeness",
     "contradicts the draft": "conflict",
+    "Is this answer right": "posteriori",
+    "May this be published": "policy",
+    "You judge as this expert": "expert",
 }
+_TURNS = {"You are the critic": "critic", "You are the actor": "actor"}
 _SENTENCE = re.compile(r"[A-Z][^.]{30,}\.(?=\s|$)")
 
 
@@ -35,30 +46,68 @@ class Seen:
     quotes: dict[str, str]
     steps: tuple[str, ...]
     juror: str
+    asked: dict[str, str]
+    """The questions of the steps."""
+    known: dict[str, str]
+    """Question and answer, or the note, of each step that is done."""
 
 
 def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
     """Take the messages of one request apart; `name` is the prompt's, where the request has it."""
     system, user = messages[0]["content"], messages[1]["content"]
     calls = {
+        "You plan the search for": "facets",
+        "You outline a literature review": "outline",
+        "You write one section": "section",
+        "the summary that opens": "summary",
+        "You mend a literature review": "mend",
+        "You fill a table": "table",
         "You plan a search": "planner",
         "You pick evidence": "reader",
         "from quotes out of papers": "writer",
         "from passages of papers": "answer",
         "You are one of several jurors": "juror",
+        "You check whether the sentences": "support",
+        "chain of small questions": "chain",
+        "round by round": "follow_up",
+        "split it into steps": "graph",
+        "one tool at a time": "tool_step",
+        "what you already know": "prior",
+        "could say. Papers": "document",
+        "as short statements": "statements",
+        "in a debate about": "debate",
+        "You draw a conclusion": "deduce",
+        "You play three experts": "persona_probe",
+        "You name the experts": "personas",
+        "one worked example": "teaching",
         'Reply with JSON only: {"ok": true}': "hello",
         "You answer in plain English": "probe",
     }
     question = _QUESTION.search(user)
+    call = name or next(name for mark, name in calls.items() if mark in system)
     return Seen(
-        call=name or next(name for mark, name in calls.items() if mark in system),
+        call="juror" if call == "support" else call,
         text=user,
         question=question[1] if question else "",
         passages=dict(_PASSAGE.findall(user)),
         quotes=dict(_QUOTE.findall(user)),
-        steps=tuple(_STEP.findall(user)),
-        juror=next((name for mark, name in _BRIEFS.items() if mark in user), ""),
+        steps=tuple(id for id, _ in _STEP.findall(user)),
+        asked=dict(_STEP.findall(user)),
+        known=dict(_KNOWN.findall(user)) | dict(_NOTE.findall(user)),
+        juror=_juror(call, system, user),
     )
+
+
+def _juror(call: str, system: str, user: str) -> str:
+    if call == "support":
+        return call
+    marks, text = (_TURNS, system) if call == "debate" else (_BRIEFS, user)
+    return next((name for mark, name in marks.items() if mark in text), "")
+
+
+def call_of(request: Request) -> str:
+    """Which call a request is, the support juror's being a juror's."""
+    return "juror" if request.schema_name == "support" else request.schema_name
 
 
 Said = dict[str, Any] | str | Exception | Fault
@@ -70,12 +119,21 @@ def honest(seen: Seen) -> dict[str, Any]:
     """A model that does as it is told: copies sentences, cites what it was shown, accepts."""
     match seen.call:
         case "planner":
-            return {"steps": [{"question": seen.question, "query": seen.question}]}
+            return {
+                "premises": [],
+                "steps": [{"question": seen.question, "query": seen.question}],
+            }
         case "reader":
             first = [(label, _SENTENCE.findall(text)) for label, text in seen.passages.items()]
             return {
                 "quotes": [
-                    {"passage": label, "quote": found[0], "step": seen.steps[0], "helps": "answers"}
+                    {
+                        "passage": label,
+                        "quote": found[0],
+                        "step": seen.steps[0],
+                        "helps": "answers",
+                        "says": "",
+                    }
                     for label, found in first[:4]
                     if found
                 ]
@@ -90,10 +148,99 @@ def honest(seen: Seen) -> dict[str, Any]:
             return {"sentences": [sentence], "conflicts": [], "missing": ""}
         case "juror":
             return {"reasons": [], "action": "accept", "query": ""}
+        case "chain" | "follow_up" | "graph" | "tool_step" | "prior":
+            return _planned(seen)
+        case "facets" | "outline" | "section" | "summary" | "mend" | "table":
+            return _reviewed(seen)
+        case _:
+            return _aside(seen)
+
+
+def _aside(seen: Seen) -> dict[str, Any]:
+    """What single presets and commands ask."""
+    match seen.call:
+        case "document":
+            return {"text": f"Papers say of this: {seen.question}"}
+        case "statements":
+            return {"statements": [seen.question]}
+        case "deduce":
+            return {"answer": "yes", "evidence": list(seen.quotes)}
+        case "debate":
+            return _message(seen)
+        case "persona_probe":
+            return {"historian": 1969, "chemist": 6, "editor": 6, "leader": 1981}
+        case "personas":
+            looks = {"historian": "When it was.", "chemist": "What it is made of."}
+            return {"experts": [{"name": k, "looks_at": v} for k, v in looks.items()]}
+        case "teaching":
+            label, text = next(iter(seen.passages.items()))
+            return {"passage": label, "quote": text}
         case "probe":
             return {"colour": "red", "days": 7}
         case _:
             return {"ok": True}
+
+
+def _message(seen: Seen) -> dict[str, Any]:
+    """A critic without objections; an actor who gives in to the first."""
+    if seen.juror == "critic":
+        return {"objections": [], "satisfied": True}
+    return {"answers": [{"objection": 1, "right": True, "why": "So it is."}]}
+
+
+def _reviewed(seen: Seen) -> dict[str, Any]:
+    """A review of one section per cluster, each sentence a quote; nothing is mended."""
+    match seen.call:
+        case "facets":
+            return {"premises": [], "steps": [{"question": seen.question, "query": seen.question}]}
+        case "outline":
+            sections = [
+                {"title": f"Matter {id}", "says": "What is found.", "uses": [id]}
+                for id in _CLUSTER.findall(seen.text)
+            ]
+            names = _COLUMN.findall(seen.text) or ["Method", "Result"]
+            return {
+                "sections": sections,
+                "columns": [{"name": name, "asks": f"Which {name}?"} for name in names],
+            }
+        case "section":
+            sentences = [{"text": text, "evidence": [name]} for name, text in seen.quotes.items()]
+            return {"sentences": sentences, "conflicts": []}
+        case "summary":
+            number, text = _LINE.findall(seen.text)[0]
+            return {"sentences": [{"text": text, "uses": [int(number)]}]}
+        case "table":
+            cells = [
+                {"paper": paper, "column": column, "quote": quotes[0][0], "text": quotes[0][1][:40]}
+                for paper, shown in _PAPER.findall(seen.text)
+                for column in _COLUMN_ID.findall(seen.text)
+                if (quotes := _CELL_QUOTE.findall(shown))
+            ]
+            return {"cells": cells}
+        case _:
+            return {"changes": []}
+
+
+def _planned(seen: Seen) -> dict[str, Any]:
+    """A plan of one step, the question, and no other once that is known."""
+    step = {"question": seen.question, "query": seen.question}
+    steps = [] if seen.known else [step]
+    match seen.call:
+        case "chain":
+            return {"steps": [{**step, "answer": ""} for step in steps]}
+        case "follow_up":
+            return {"enough": bool(seen.known), "steps": steps}
+        case "graph":
+            return {"steps": [{**step, "id": "s1", "op": "retrieve", "parents": []}]}
+        case "tool_step":
+            return {
+                "reason": "Nothing is known yet.",
+                "tool": "finish" if seen.known else "search_library",
+                "arguments": [] if seen.known else [{"name": "query", "value": seen.question}],
+                "question": seen.question,
+            }
+        case _:
+            return {"answer": "unknown", "sure": "low"}
 
 
 def but(**calls: Mind) -> Mind:
@@ -106,7 +253,7 @@ def for_backend(mind: Mind) -> Callable[[Request], str | Exception]:
 
     def answer(request: Request) -> str | Exception:
         messages = [{"content": message.content} for message in request.messages]
-        reply = mind(look(messages, request.schema_name))
+        reply = _spoken(mind, look(messages, request.schema_name))
         return reply if isinstance(reply, Exception) else _text(reply)
 
     return answer
@@ -117,10 +264,25 @@ def for_server(mind: Mind) -> Callable[[dict[str, Any]], Scripted]:
 
     def answer(body: dict[str, Any]) -> Scripted:
         name = body.get("response_format", {}).get("json_schema", {}).get("name", "")
-        reply = mind(look(body["messages"], name))
+        reply = _spoken(mind, look(body["messages"], name))
         return reply if isinstance(reply, Fault) else _text(reply)
 
     return answer
+
+
+def _spoken(mind: Mind, seen: Seen) -> Said:
+    """What the mind says; the vote of a support juror as its verdict on the first sentence."""
+    said = mind(seen)
+    if (
+        seen.juror != "support"
+        or not isinstance(said, dict)
+        or not {"action", "reasons"} <= said.keys()
+    ):
+        return said
+    faulty = said["action"] in ("revise", "search_more")
+    why = " ".join(said["reasons"])
+    judged = {"number": 1, "carried": "no" if faulty else "yes", "why": why if faulty else ""}
+    return {"sentences": [judged]}
 
 
 def _text(reply: Said) -> str:

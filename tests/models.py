@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from scholar.agents import jury, planner, retriever, writer
+from scholar.agents import jury, planner, reader, writer
 from scholar.backends.local import LocalBackend
 from scholar.backends.schema import Reply
 from scholar.settings import Settings
@@ -30,7 +30,7 @@ NO_SYSTEM = (
 ) + CHATML
 REPLIES: dict[str, type[Reply]] = {
     "plan": planner._Plan,
-    "quotes": retriever._Quotes,
+    "quotes": reader._Quotes,
     "draft": writer._Draft,
     "quoted draft": writer._QuotedDraft,
     "vote": jury._Vote,

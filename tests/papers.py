@@ -106,10 +106,19 @@ SHELF = {
 def faults(answer: Answer) -> list[str]:
     """What is published although it does not stand in the store; empty for a good answer."""
     sides = [side for conflict in answer.conflicts for side in conflict.sides]
-    sentences = [*answer.sentences, *sides]
+    review = answer.review
+    sections = (
+        [sentence for part in review.sections for sentence in part.sentences] if review else []
+    )
+    sentences = [*answer.sentences, *sections, *sides]
     found = [f"no citation: {s.text}" for s in sentences if not s.citations]
     found += [f"one side: {c.about}" for c in answer.conflicts if len(c.sides) < 2]
     citations = [citation for sentence in sentences for citation in sentence.citations]
+    for row in review.table.rows if review and review.table else ():
+        found += [f"empty cell: {c}" for c in row.cells if bool(c.text) != bool(c.citation)]
+        cited = [cell.citation for cell in row.cells if cell.citation]
+        found += [f"of another paper: {c}" for c in cited if c.paper_id != row.paper_id]
+        citations += cited
     found += [f"not in the store: {c}" for c in citations if not _stands(c)]
     listed = {paper.id for paper in answer.bibliography}
     return found + [f"not listed: {c}" for c in citations if c.paper_id not in listed]

@@ -213,7 +213,7 @@ def test_nothing_found_exits_with_3(cli: Run) -> None:
         (["ask", " \n "], "question is empty"),
         (["ask", "?! 🙂"], "question has no words"),
         (["ask", "x" * 5_000], "5,000 characters"),
-        (["ask", QUESTION, "--preset", "slow"], "one of fast, standard"),
+        (["ask", QUESTION, "--preset", "slow"], "searchain, sibyl, spp, standard"),
         (["ask", QUESTION, "--model", "gpt-5"], "openai:NAME"),
         (["ask", QUESTION, "--model", "openai:gpt-5"], "offline is set"),
         (["add"], "Nothing to add"),
@@ -256,7 +256,7 @@ def test_a_command_that_does_not_parse_exits_with_2(cli: Run, arguments: list[st
     [
         ("SCHOLAR_MODLE", "x", "did you mean 'SCHOLAR_MODEL'"),
         ("SCHOLAR_CONCURRENCY", "many", "'concurrency' is unusable"),
-        ("SCHOLAR_PRESET", "slow", "one of fast, standard"),
+        ("SCHOLAR_PRESET", "slow", "searchain, sibyl, spp, standard"),
     ],
 )
 def test_a_setting_that_is_wrong_exits_with_2(
@@ -401,6 +401,55 @@ def test_one_bad_source_among_good_ones_is_told_and_stops_nothing(run: Run, tmp_
     assert "gone.md" in ran.complaints[0]
 
 
+# review
+
+
+def test_a_review_is_printed_for_people_with_progress_on_standard_error(
+    cli: Run, server: ModelServer
+) -> None:
+    ran = cli("review", "graph walks", "--columns", "method, data")
+    assert ran.code == 0
+    assert "Matter c1" in ran.out
+    assert "method" in ran.out
+    assert "3 of 3 jurors accept" in ran.out
+    names = re.findall(r"^  (search|read|outline|write|table) ", ran.err, re.MULTILINE)
+    assert names[:3] == ["search", "read", "outline"]
+    assert sorted(names[3:5]) == ["table", "write"]
+    assert not ran.complaints
+
+
+def test_a_review_is_printed_as_json_and_as_markdown(cli: Run, server: ModelServer) -> None:
+    ran = cli("review", "graph walks", "--columns", "method,,data", "--json")
+    assert ran.code == 0
+    assert ran.answer["review"]["table"]["columns"] == ["method", "data"]
+    written = cli("review", "graph walks", "--markdown")
+    assert written.code == 0
+    assert written.out.startswith("# graph walks\n\n## Matter c1\n\n")
+    assert "| Paper | Method | Result |" in written.out
+
+
+def test_without_a_model_a_review_says_that_it_needs_one(cli: Run) -> None:
+    ran = cli("review", "graph walks on multi-hop questions")
+    assert ran.code == 0
+    assert "A review is written by a model" in ran.out
+    assert "SCHOLAR_MODEL" in ran.out
+    assert "“" in ran.out
+    assert "“" in cli("review", "graph walks on multi-hop questions", "--markdown").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--columns", "a,b,c,d,e,f"], ["--sections", "9"], ["--preset", "fast"], ["--preset", "slow"]],
+)
+def test_a_review_that_cannot_be_had_exits_with_2(
+    cli: Run, server: ModelServer, arguments: list[str]
+) -> None:
+    ran = cli("review", "graph walks", *arguments)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert not server.requests
+
+
 # The shelf
 
 
@@ -529,7 +578,7 @@ def test_doctor_reports_a_preset_that_there_is_not(
     ran = cli("doctor", "--json")
     assert ran.code == 1
     (broken,) = [finding for finding in ran.json if not finding["ok"]]
-    assert (broken["what"], "fast, standard" in broken["detail"]) == ("settings", True)
+    assert (broken["what"], "spp, standard" in broken["detail"]) == ("settings", True)
 
 
 def test_doctor_reports_a_library_that_cannot_be_opened(run: Run, home: Path) -> None:

@@ -165,6 +165,15 @@ async def test_extracts_are_whole_sentences_best_first_at_their_exact_places(
     assert len(await library.extract("kitten", passages, 1)) == 1
 
 
+async def test_extracts_for_several_queries_are_those_of_each(library: Library) -> None:
+    await library.add([entry("file:cats"), entry("file:bonds", BONDS)])
+    passages = [p for id in ("file:cats", "file:bonds") for p in await library.passages_of(id)]
+    queries = ["kitten sleep", "", "bond yields"]
+    each = await library.extract_each(queries, passages, 3)
+    assert each == [await library.extract(query, passages, 3) for query in queries]
+    assert each[0] != each[2]
+
+
 async def test_the_title_of_a_paper_counts_by_half_for_its_sentences(library: Library) -> None:
     about = entry("file:a", "It sleeps all day long.", title="The kitten")
     other = entry("file:b", "It sleeps all day long.", title="The horse")

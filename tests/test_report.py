@@ -249,6 +249,35 @@ def test_nothing_found_says_what_was_searched_and_what_to_do() -> None:
     assert "scholar add" in text
 
 
+def test_nothing_found_says_what_would_help() -> None:
+    verdicts = (
+        Verdict("completeness", "abstain", ("No quote tells the cost.",), "cost of graph walks"),
+        Verdict("conflict", "abstain", (), QUESTION),
+    )
+    coverage = Coverage((QUESTION,), found=3, read=1, unread=2, abstracts=2)
+    nothing = answer(
+        outcome=Outcome.NO_EVIDENCE,
+        sentences=(),
+        bibliography=(),
+        verdicts=verdicts,
+        coverage=coverage,
+    )
+    text = flat(shown(nothing))
+    assert "came near: 3 papers, 1 with quotes, none of which carries an answer" in text
+    assert "The jury would look further for: cost of graph walks." in text
+    assert "The full text of 2 papers found is not held" in text
+    assert "No quote tells the cost." in text
+
+
+def test_what_was_screened_out_is_told_with_the_reasons() -> None:
+    why = {"with nothing in it that helps": 2, "not read, for others fitted better": 1}
+    seen = Coverage((QUESTION,), 4, 1, 3, abstracts=1, screened_out=why)
+    text = flat(shown(answer(coverage=seen)))
+    assert "not quoted from: 2 with nothing in it that helps; 1 not read, for others" in text
+    assert "no full text of 1 paper" in text
+    assert report.to_json(answer(coverage=seen))["coverage"]["screened_out"] == why
+
+
 def test_a_failure_says_why() -> None:
     assert str(NO_KEY) in flat(shown(every_kind()["model failed"]))
 

@@ -42,7 +42,8 @@ class Ledger:
     """The calls of one run against its budget.
 
     `prices` finds a price by a model's bare name. `calls` are those of an earlier part of the same
-    run, and `elapsed` tells the seconds the run has taken.
+    run, and `elapsed` tells the seconds the run has taken. `most_tokens` is a cap of the run's own
+    beside that of the budget; the smaller one holds.
     """
 
     def __init__(
@@ -52,8 +53,14 @@ class Ledger:
         *,
         calls: Iterable[Call] = (),
         elapsed: Callable[[], float] = lambda: 0.0,
+        most_tokens: int | None = None,
     ) -> None:
+        self._own_cap = most_tokens is not None and (
+            budget.tokens is None or most_tokens < budget.tokens
+        )
         self._budget = budget
+        if self._own_cap:
+            self._budget = budget.model_copy(update={"tokens": most_tokens})
         self._prices = prices
         self._calls = list(calls)
         self._elapsed = elapsed
@@ -92,7 +99,7 @@ class Ledger:
         if budget.dollars is not None and self._spent_dollars >= budget.dollars:
             raise _spent(self._dollars(), "dollars")
         if budget.tokens is not None and self._spent_tokens >= budget.tokens:
-            raise _spent(self._tokens(), "tokens")
+            raise self._spent_on_tokens(self._tokens())
         if budget.seconds is not None and self._elapsed() >= budget.seconds:
             raise _spent(f"{self._elapsed():.0f} of {budget.seconds:g} seconds", "seconds")
         gpu = sum(call.gpu_seconds for call in self._calls)
@@ -170,7 +177,15 @@ class Ledger:
         needed = f"the next call, with a prompt of about {input_tokens:,} tokens, could take more"
         if self._left_of_dollars(model, input_tokens) < self._left_of_tokens(input_tokens):
             return _spent(f"{self._dollars()} and {needed}", "dollars")
-        return _spent(f"{self._tokens()} and {needed}", "tokens")
+        return self._spent_on_tokens(f"{self._tokens()} and {needed}")
+
+    def _spent_on_tokens(self, figure: str) -> BudgetSpent:
+        if not self._own_cap:
+            return _spent(figure, "tokens")
+        return BudgetSpent(
+            f"The run has used {figure}, all that its preset allows; "
+            "ask a part of the question, or take a preset without a cap: scholar presets."
+        )
 
     def _check_prices(self, model: str | None) -> None:
         if self._budget.dollars is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+LINE = 300
+"""Characters of a `Line`: two long sentences."""
 
 _KEPT = frozenset({"type", "description", "enum", "const", "items", "anyOf", "$ref", "$defs"})
 """What every strict server knows; bounds and patterns are left to validation afterwards."""
@@ -14,6 +17,17 @@ class Reply(BaseModel):
     """Base of what an agent asks a model for: a field that nobody asked for is an error."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= LINE else text[: LINE - 1] + "…"
+
+
+Line = Annotated[str, AfterValidator(_cut)]
+"""A short text of a reply that later prompts show; what goes beyond LINE characters is cut off, so
+that no model can fill another's context window.
+"""
 
 
 def strict_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ load only when a command runs, so that help appears at once.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,32 +33,51 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 Ids = Annotated[
     list[str], typer.Argument(metavar="ID…", help="Paper ids, or unique beginnings of them.")
 ]
+Preset = Annotated[str | None, typer.Option(help="How to answer; see scholar presets.")]
+Model = Annotated[str | None, typer.Option(help="openai:NAME or openai:NAME@URL, for every role.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Ask so many questions, drawn by --seed; else all.")
+]
+Seed = Annotated[int, typer.Option(help="Draws questions, and resamples for the intervals.")]
+Parallel = Annotated[int, typer.Option(min=1, help="Questions under way at a time.")]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="Where answers are kept, so that a run can go on."
+    ),
+]
+Judge = Annotated[
+    str,
+    typer.Option(help="A model id, nli:FOLDER or none; else whatever plays the juror."),
+]
+
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="SOURCE", help="Add this source first. May be repeated."),
+]
+Passages = Annotated[int | None, typer.Option("-k", min=1, help="Passages to read per step.")]
+Dollars = Annotated[float | None, typer.Option(min=0, help="Spend at most so many US dollars.")]
+Tokens = Annotated[int | None, typer.Option(min=0, help="Use at most so many tokens.")]
+Seconds = Annotated[
+    float | None, typer.Option(min=0, help="Stop asking models after so many seconds.")
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
+]
 
 
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
-    sources: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="SOURCE", help="Add this source first. May be repeated."),
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="fast or standard.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="openai:NAME or openai:NAME@URL, for every role.")
-    ] = None,
-    k: Annotated[int | None, typer.Option("-k", min=1, help="Passages to read per step.")] = None,
-    budget_dollars: Annotated[
-        float | None, typer.Option(min=0, help="Spend at most so many US dollars.")
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Use at most so many tokens.")
-    ] = None,
-    budget_seconds: Annotated[
-        float | None, typer.Option(min=0, help="Stop asking models after so many seconds.")
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
-    ] = False,
+    sources: Sources = None,
+    preset: Preset = None,
+    model: Model = None,
+    k: Passages = None,
+    budget_dollars: Dollars = None,
+    budget_tokens: Tokens = None,
+    budget_seconds: Seconds = None,
+    no_cache: NoCache = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
     ] = False,
@@ -71,6 +90,37 @@ def ask(
     flags = asking.flags(preset, model, budget, no_cache)
     command = asking.estimate if estimate else asking.ask
     common.run(command(question, sources or [], flags, k, json))
+
+
+@app.command()
+def review(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic, in quotes.")],
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES", help="Columns of its table, with commas between; else its own choice."
+        ),
+    ] = "",
+    sections: Annotated[int, typer.Option(min=1, max=8, help="Most sections.")] = 5,
+    sources: Sources = None,
+    preset: Preset = None,
+    model: Model = None,
+    k: Passages = None,
+    budget_dollars: Dollars = None,
+    budget_tokens: Tokens = None,
+    budget_seconds: Seconds = None,
+    no_cache: NoCache = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    json: Json = False,
+) -> None:
+    """Review what the papers of the library say on a topic, with a table of the papers."""
+    from scholar.cli import asking, common, reviewing
+
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
+    flags = asking.flags(None, model, budget, no_cache)
+    asked = reviewing.Asked(topic, columns, sections, preset or "review", k)
+    form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
+    common.run(reviewing.review(asked, sources or [], flags, form))
 
 
 @app.command()
@@ -284,6 +334,14 @@ def library_restore(
     common.run(shelf.restore(file, force))
 
 
+@app.command("presets")
+def list_presets(json: Json = False) -> None:
+    """The ways of answering: what each is good for, and what it costs."""
+    from scholar.cli import common, presets
+
+    common.run(presets.list_presets(json))
+
+
 @_models.command("list")
 def models_list(json: Json = False) -> None:
     """What plays each role, in the order of trying, and what is known of it. Calls nothing."""
@@ -360,6 +418,77 @@ def eval_retrieve(
     from scholar.cli import common, evaluating
 
     common.run(evaluating.retrieve(Path(folder).expanduser(), split, strategy, json))
+
+
+@_evaluation.command("answer")
+def eval_answer(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="With corpus.jsonl, and answers in queries.jsonl.")
+    ],
+    preset: Preset = None,
+    model: Model = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    parallel: Parallel = 4,
+    judge: Judge = "",
+    into: Out = None,
+    json: Json = False,
+) -> None:
+    """Ask questions with known answers: are they right, and do their citations carry them?"""
+    _examine("answer", folder, (preset, limit, seed, parallel, judge), model, into, json)
+
+
+@_evaluation.command("conflict")
+def eval_conflict(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="With items.jsonl, as WikiContradict.")
+    ],
+    preset: Preset = None,
+    model: Model = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    parallel: Parallel = 4,
+    judge: Judge = "",
+    into: Out = None,
+    json: Json = False,
+) -> None:
+    """Ask questions on which two documents disagree: are both answers reported?"""
+    _examine("conflict", folder, (preset, limit, seed, parallel, judge), model, into, json)
+
+
+@_evaluation.command("abstain")
+def eval_abstain(
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="As for answer, with qrels; or with claims_*.jsonl."),
+    ],
+    preset: Preset = None,
+    model: Model = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    parallel: Parallel = 4,
+    into: Out = None,
+    json: Json = False,
+) -> None:
+    """Ask questions that the documents answer, and that they do not: is each told apart?"""
+    _examine("abstain", folder, (preset, limit, seed, parallel, ""), model, into, json)
+
+
+def _examine(
+    kind: Literal["answer", "conflict", "abstain"],
+    folder: str,
+    plan: tuple[str | None, int | None, int, int, str],
+    model: str | None,
+    into: str | None,
+    json: bool,
+) -> None:
+    from scholar.cli import asking, common, examining
+    from scholar.evaluation.asking import Plan
+
+    preset, limit, seed, parallel, judge = plan
+    flags = asking.flags(preset, model, {}, False)
+    asked = Plan(preset or "", limit, seed, parallel, judge)
+    common.run(examining.examine(kind, folder, asked, flags, into, json))
 
 
 def _version(wanted: bool) -> None:

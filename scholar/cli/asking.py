@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, get_args
@@ -81,29 +82,47 @@ async def ask(
     question: str, sources: list[str], flags: dict[str, Any], k: int | None, json: bool
 ) -> int:
     """Ask, show what happens on standard error, and print the answer."""
-    known = settings.load(**flags)
-    async with Scholar(known, on_notice=notice) as scholar:
-        run = scholar.start(question, k=k)
-        if sources:
-            _report_added(await add_all(scholar.services.library, known, sources))
-        answer = await _drive(run)
+    answer = await drive(flags, sources, lambda scholar: scholar.start(question, k=k))
     if json:
         print_json(report.to_json(answer))
     else:
         err.print()
         report.show(answer, out)
-    # On a terminal the answer has just said so; a pipe or a program would miss it.
-    if answer.outcome in CUT_SHORT and (json or not out.is_terminal):
+    return exit_code_of(answer, shown=not json and out.is_terminal, json=json)
+
+
+def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
+    """The exit code of `answer`, after a complaint where it is needed and no person was `shown`
+    the answer, which says so itself.
+    """
+    if answer.outcome in CUT_SHORT and not shown:
         complain(answer.notes[0])
     elif answer.outcome is Outcome.NO_EVIDENCE and json:
         complain("The library does not answer this; add papers on it and ask again.")
     return EXIT_CODES[answer.outcome]
 
 
-async def _drive(run: Run) -> Answer:
+async def drive(
+    flags: dict[str, Any], sources: list[str], start: Callable[[Scholar], Run]
+) -> Answer:
+    """Add `sources`, drive the run that `start` gives with its progress shown, and return how it
+    ended.
+    """
+    known = settings.load(**flags)
+    progress = Progress(err)
+    somebody = sys.stdin.isatty() and err.is_terminal
+    ask_human = progress.ask if somebody else None
+    async with Scholar(known, on_notice=notice, ask_human=ask_human) as scholar:
+        run = start(scholar)
+        if sources:
+            _report_added(await add_all(scholar.services.library, known, sources))
+        return await _drive(run, progress)
+
+
+async def _drive(run: Run, progress: Progress) -> Answer:
     answer: Answer | None = None
     try:
-        with Progress(err) as progress:
+        with progress:
             async with aclosing(run.events()) as events:
                 async for event in events:
                     progress.show(event)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +18,7 @@ from rich.text import Text
 
 from scholar import events, report
 from scholar.events import Event
+from scholar.values import Step
 
 DRAFT_LINES = 8
 """Lines of the growing draft that stay in view."""
@@ -27,6 +32,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._began = time.monotonic()
+        self._asking = asyncio.Lock()
         self._live = Live(console=console, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
@@ -42,6 +48,18 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+
+    async def ask(self, question: str) -> bool:
+        """Whether the user says yes to `question`; anything but y or yes is a no."""
+        async with self._asking:
+            self._live.stop()
+            self._console.print(Text(f"{report.plain(question)} [y/N] "), end="", soft_wrap=True)
+            try:
+                answer = await _line_of_input()
+            finally:
+                if self._console.is_terminal:
+                    self._live.start()
+        return answer.strip().lower() in ("y", "yes")
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -60,6 +78,9 @@ class Progress:
                 for quote in quotes[:3]:
                     self._line("", f"“{' '.join(quote.split())}”", timed=False, one_line=True)
                 self._doing("writing")
+            case events.Resolved(steps):
+                self._line("resolve", _resolved(steps))
+                self._doing("planning on")
             case events.Drafting(text):
                 self._doing("writing", text)
             case events.Drafted(draft, revision, dropped):
@@ -67,6 +88,21 @@ class Progress:
                 self._doing("the jury is reading")
             case events.Voted(verdict):
                 self._line("jury", report.vote(verdict))
+            case _:
+                self._show_review(event)
+
+    def _show_review(self, event: Event) -> None:
+        match event:
+            case events.Outlined(titles):
+                self._line("outline", _count(len(titles), "section"))
+                for n, title in enumerate(titles, start=1):
+                    self._line("", f"{n}. {title}", timed=False)
+                self._doing("writing")
+            case events.Wrote(number, of, title, sentences):
+                self._line("write", f"{number} of {of}, {_count(sentences, 'sentence')}: {title}")
+            case events.Tabled(papers, columns, said):
+                cells = papers * len(columns)
+                self._line("table", f"{_count(papers, 'paper')}, {said} of {cells} cells said")
             case _:
                 self._show_delay(event)
 
@@ -76,6 +112,8 @@ class Progress:
                 self._line("retry", f"{role}: {reason} Again in {wait:.0f} s.")
             case events.Waiting(role, model, wait):
                 self._line("wait", f"{role}: up to {wait:.0f} s for the limits of {model}")
+            case events.Noted(note):
+                self._line("note", note)
             case events.FellBack(role, failed, to, reason):
                 self._line("instead", f"{role}: {to} for {failed}: {reason}")
             case _:
@@ -107,9 +145,36 @@ class Progress:
         self._live.update(Group(*parts))
 
 
+async def _line_of_input() -> str:
+    """The next line that the user types, or "" at the end of input."""
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Future[str] = loop.create_future()
+
+    def tell(line: str) -> None:
+        if not typed.done():
+            typed.set_result(line)
+
+    def read() -> None:
+        line = sys.stdin.readline()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, line)
+
+    # Ctrl-C must not wait for a line, so the thread is one that nobody waits for.
+    threading.Thread(target=read, daemon=True).start()
+    return await typed
+
+
 def _read(quotes: int, papers: int, dropped: int) -> str:
     text = f"{_count(quotes, 'quote')} from {_count(papers, 'paper')}"
     return f"{text}; {dropped} dropped, not in the text" if dropped else text
+
+
+def _resolved(steps: Sequence[Step]) -> str:
+    done = [step for step in steps if step.status in ("solved", "corrected")]
+    text = f"{len(done)} of {_count(len(steps), 'step')} solved"
+    if corrected := sum(step.status == "corrected" for step in steps):
+        text += f", {corrected} corrected by the papers"
+    return f"{text}; last: {done[-1].answer}" if done and done[-1].answer else text
 
 
 def _written(sentences: int, revision: int, dropped: int) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from scholar.errors import LibraryError
 from scholar.library.catalogue import REVISION, Entry
 from scholar.library.check import Finding, check
+from scholar.library.embedding import Vectors32
 from scholar.library.enrichment import Kind
 from scholar.library.filters import Filters
 from scholar.library.snapshot import restore as put_in_place
@@ -247,9 +248,24 @@ class Library:
         """
         return await asyncio.to_thread(self._searcher.search, query, k, filters, strategy)
 
+    async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
+        """The `n` generated questions nearest to `question`, each with the passage it is about."""
+        return await asyncio.to_thread(self._searcher.siblings, question, n)
+
     async def extract(self, query: str, passages: Sequence[Passage], n: int) -> list[Extract]:
         """The `n` sentences of `passages` that answer `query` best, best first."""
-        return await asyncio.to_thread(self._extract, query, list(passages), n)
+        [extracts] = await self.extract_each([query], passages, n)
+        return extracts
+
+    async def extract_each(
+        self, queries: Sequence[str], passages: Sequence[Passage], n: int
+    ) -> list[list[Extract]]:
+        """As `extract`, for each of `queries`; every sentence is embedded once for all of them."""
+        return await asyncio.to_thread(self._extract_each, list(queries), list(passages), n)
+
+    async def embed(self, texts: Sequence[str]) -> Vectors32 | None:
+        """One unit vector per text, shape (len(texts), dimension); None without an embedder."""
+        return await asyncio.to_thread(self._store.dense.embed, texts)
 
     async def warm(self) -> None:
         """Load the embedder and the vectors now, so that the first search does not wait."""
@@ -285,7 +301,9 @@ class Library:
 
     # Everything below blocks: it runs in a worker thread.
 
-    def _extract(self, query: str, passages: list[Passage], n: int) -> list[Extract]:
+    def _extract_each(
+        self, queries: list[str], passages: list[Passage], n: int
+    ) -> list[list[Extract]]:
         spans = [
             (passage, passage.start + start, passage.start + end)
             for passage in passages
@@ -293,36 +311,51 @@ class Library:
             if _is_sentence(passage.text[start:end])
         ]
         texts = [p.text[start - p.start : end - p.start] for p, start, end in spans]
-        scores = self._sentence_scores(query, [p for p, _, _ in spans], texts)
-        ranked = sorted(zip(scores, spans, strict=True), key=lambda pair: -pair[0])
-        return [Extract(passage, start, end, score) for score, (passage, start, end) in ranked[:n]]
+        found = []
+        for scores in self._sentence_scores(queries, [p for p, _, _ in spans], texts):
+            ranked = sorted(zip(scores, spans, strict=True), key=lambda pair: -pair[0])
+            found.append([Extract(p, start, end, score) for score, (p, start, end) in ranked[:n]])
+        return found
 
     def _sentence_scores(
-        self, query: str, passages: Sequence[Passage], texts: Sequence[str]
-    ) -> list[float]:
-        """Share of the query's information that each sentence carries, averaged with its cosine.
+        self, queries: Sequence[str], passages: Sequence[Passage], texts: Sequence[str]
+    ) -> list[list[float]]:
+        """For each query the share of its information that each sentence carries, averaged with the
+        sentence's cosine.
 
         A term counts in full where the sentence has it and by half where only the title of its
         paper has it: sentences of a paper on X rarely repeat X.
         """
-        terms = self._store.lexical.terms(query)
-        if not terms or not texts:
-            return [0.0] * len(texts)
-        idf = self._store.lexical.idf(terms)
-        total = sum(idf.values())
+        all_terms = [self._store.lexical.terms(query) for query in queries]
+        if not texts or not any(all_terms):
+            return [[0.0] * len(texts) for _ in queries]
         titles = self._store.catalogue.titles(list({passage.paper_id for passage in passages}))
         titled = {id: set(self._store.lexical.terms(title)) for id, title in titles.items()}
-        scores = []
-        for passage, text in zip(passages, texts, strict=True):
-            here = set(self._store.lexical.terms(text))
-            near = titled.get(passage.paper_id, set())  # the paper may be gone since
-            carried = sum(w * (1.0 if t in here else 0.5 * (t in near)) for t, w in idf.items())
-            scores.append(carried / total)
-        vectors = self._store.dense.embed([query, *texts])
+        # The paper may be gone since.
+        near = [titled.get(passage.paper_id, set()) for passage in passages]
+        here = [set(self._store.lexical.terms(text)) for text in texts]
+        carried = [self._carried(terms, here, near) for terms in all_terms]
+        vectors = self._store.dense.embed([*queries, *texts])
         if vectors is None:
-            return scores
-        cosines = vectors[1:] @ vectors[0]
-        return list((np.asarray(scores) + np.clip(cosines, 0.0, 1.0)) / 2)
+            return carried
+        cosines = np.clip(vectors[: len(queries)] @ vectors[len(queries) :].T, 0.0, 1.0)
+        return [
+            list((np.asarray(shares) + row) / 2) if terms else shares
+            for terms, shares, row in zip(all_terms, carried, cosines, strict=True)
+        ]
+
+    def _carried(
+        self, terms: list[str], here: Sequence[set[str]], near: Sequence[set[str]]
+    ) -> list[float]:
+        """The share of what `terms` say that each sentence carries, terms of `near` by half."""
+        if not terms:
+            return [0.0] * len(here)
+        idf = self._store.lexical.idf(terms)
+        total = sum(idf.values())
+        return [
+            sum(w * (1.0 if t in own else 0.5 * (t in title)) for t, w in idf.items()) / total
+            for own, title in zip(here, near, strict=True)
+        ]
 
     def _update_status(self, told: list[Paper]) -> int:
         known = {paper.id: paper for paper in self._store.catalogue.papers([p.id for p in told])}

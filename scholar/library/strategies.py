@@ -106,6 +106,16 @@ class Searcher:
             self._questions = (state, [id for id, _ in asked], vectors)
         return self._questions[1:]
 
+    def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
+        """The `n` generated questions nearest to `question`, each with the passage it is about."""
+        asked = self._store.enrichment.all_questions()
+        vector = self._store.dense.embed([question])
+        _, vectors = self.questions()
+        if vectors is None or vector is None:
+            return []
+        nearest = (vectors @ vector[0]).argsort()[::-1][:n]
+        return [(asked[at][1], asked[at][0]) for at in nearest]
+
     def companions(self) -> Mapping[str, Counter[str]]:
         """How often papers are cited together, by paper."""
         state = self.state()

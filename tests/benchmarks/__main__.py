@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 
+import concurrency
 import embedding_rate
 import evidence
 import gateway
@@ -15,6 +16,7 @@ import graph_walk
 import ingest
 import kill
 import local
+import presets
 import reading
 import retrieval
 import rounds
@@ -33,6 +35,8 @@ def main() -> None:
     sys.stdout.flush()
     startup.main()
     rounds.main()
+    presets.main()
+    concurrency.main()
     gateway.main()
     asyncio.run(evidence.main())
     embedding_rate.main()

@@ -2,7 +2,7 @@
 
 For questions that the example notes answer, short and long, and for foreign ones, the score of the
 best sentence, by BM25 alone and with all-MiniLM-L6-v2, and how many pass the floors that
-agents/retriever.py sets.
+agents/extractor.py sets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from scholar import Scholar, load
-from scholar.agents.retriever import DENSE_FLOOR, LEXICAL_FLOOR
+from scholar.agents.extractor import DENSE_FLOOR, LEXICAL_FLOOR
 
 NOTES = Path(__file__).parents[2] / "examples" / "library"
 

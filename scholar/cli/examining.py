@@ -1,0 +1,103 @@
+"""`scholar eval answer`, `conflict` and `abstain`: how good the answers are, and what they cost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from scholar import settings
+from scholar.cli.common import err, notice, out, print_json
+from scholar.evaluation import sets
+from scholar.evaluation.asking import Plan, evaluate
+from scholar.evaluation.metrics import Estimate
+from scholar.evaluation.scores import COSTS, MEASURES, Report
+from scholar.evaluation.sets import Kind
+from scholar.report import plain
+
+NEITHER = "–"
+"""Where nothing is known."""
+
+
+async def examine(
+    kind: Kind, folder: str, plan: Plan, flags: dict[str, Any], into: str | None, json: bool
+) -> None:
+    """Ask the questions of a set and print what the answers are worth."""
+    known = settings.load(**flags)
+    questions = sets.read(kind, _path(folder))
+    for note in questions.notes:
+        notice(note)
+    place = _path(into) if into else known.home / "evaluations"
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("Asking", total=None)
+        show = bar.update
+
+        def at(doing: str, done: int, total: int) -> None:
+            show(task, description=doing, completed=done, total=total)
+
+        report = await evaluate(questions, known, place, plan, on_notice=notice, on_progress=at)
+    if json:
+        print_json(report.to_json())
+    else:
+        _show(report)
+
+
+def _path(name: str) -> Path:
+    return Path(os.path.expanduser(name))
+
+
+def _show(report: Report) -> None:
+    models = list(dict.fromkeys(report.models.values()))
+    count = f"{report.groups} questions"
+    if report.items != report.groups:
+        count += f" in {report.items} runs"
+    out.print(plain(f"eval {report.kind}: {report.name}, {count}, preset {report.preset}"))
+    out.print(plain(f"answered by {', '.join(models)}"), style="dim")
+    out.print()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for name in ("score", "95 % interval", "of"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for measure in MEASURES[report.kind]:
+        table.add_row(measure.title, *_cells(report.scores[measure.name], 3))
+    table.add_row()
+    table.add_row(Text("per run", style="bold"))
+    for measure in COSTS:
+        digits = {"dollars": 4, "tokens": 0}.get(measure.name, 1)
+        table.add_row(measure.title, *_cells(report.costs[measure.name], digits))
+    out.print(table)
+    out.print()
+    for line in _remarks(report):
+        out.print(plain(line), style="dim")
+    out.print(plain(report.folder), style="dim", soft_wrap=True)
+
+
+def _cells(estimate: Estimate, digits: int) -> tuple[str, str, str]:
+    def said(value: float | None) -> str:
+        return NEITHER if value is None else f"{value:,.{digits}f}"
+
+    both = estimate.low is not None
+    interval = f"{said(estimate.low)} to {said(estimate.high)}" if both else NEITHER
+    return said(estimate.value), interval, str(estimate.of)
+
+
+def _remarks(report: Report) -> list[str]:
+    ended = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in report.outcomes.items())
+    lines = [f"Runs ended as: {ended}."]
+    if report.judge:
+        spent = report.judging
+        dollars = spent["dollars"]
+        price = "price unknown" if dollars is None else f"${dollars:.4f}"
+        lines.append(
+            f"Judged by {report.judge}: {spent['calls']:,} calls, {spent['tokens']:,} tokens, "
+            f"{price}, not counted above."
+        )
+    if report.failed:
+        lines.append(f"{report.failed} failed and count as not answered; run again to ask them.")
+    if report.unjudged:
+        lines.append(f"{report.unjudged} could not be judged; run again to judge them.")
+    return lines
