@@ -248,3 +248,11 @@ def test_a_strategy_that_there_is_not_is_refused(cli: Run, shelf_home: Path) -> 
     code, _, err = cli("search", "walks", "--strategy", "luck")
     assert code == 2
     assert "hybrid" in err
+
+
+def test_a_strategy_that_has_nothing_to_go_by_says_what_would_make_it(
+    cli: Run, shelf_home: Path
+) -> None:
+    code, _, err = cli("search", "walks", "--strategy", "questions")
+    assert (code, "scholar library enrich" in err) == (3, True)
+    assert "enrich" not in cli("search", "Brot backen")[2]

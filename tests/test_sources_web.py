@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from scholar.errors import SettingsError, SourceError
 from scholar.settings import load
 from scholar.sources import Record, Skipped, Source, everything
-from scholar.sources.kept import HOUR, Kept
+from scholar.sources.kept import DAY, HOUR, Kept
 from scholar.sources.web import Service, Web
 
 IDS = dict.fromkeys(SERVICES, "10.1000/x") | {"arxiv": "2401.00001", "zotero": "ABCD2345"}
@@ -493,3 +494,18 @@ async def test_one_that_gives_up_waiting_leaves_no_half_file(
     server.reset()
     server.gives(always(Response(b"%PDF")))
     assert await web.file(ALONE, server.url, tmp_path / "f" / "a.pdf", any_file)
+
+
+def test_threads_that_come_at_once_to_a_file_that_is_not_there_yet_all_get_on(
+    tmp_path: Path,
+) -> None:
+    def asked(kept: Kept, start: threading.Barrier) -> float:
+        start.wait()
+        kept.answer("nothing", DAY)
+        return kept.turn("host", 0, 1)
+
+    with ThreadPoolExecutor(4) as threads:
+        for n in range(50):  # one in fifty failed where nobody waited
+            kept, start = Kept(tmp_path / str(n)), threading.Barrier(4)
+            asking = [threads.submit(asked, kept, start) for _ in range(4)]
+            assert [each.result() for each in asking] == [0.0] * 4

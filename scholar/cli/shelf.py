@@ -20,11 +20,17 @@ from scholar.cli.common import err, notice, out, print_json
 from scholar.errors import LibraryError, UsageError
 from scholar.library import Filters, Library
 from scholar.library import restore as put_in_place
+from scholar.library.strategies import DEFAULT
 from scholar.sources import bibtex
 from scholar.values import Hit, Paper, Passage
 
 SNIPPET = 400
 """Characters that a search shows of a passage, from its best sentence on: about five lines."""
+
+NOTHING = "Nothing fits; try other words, or add papers with scholar add."
+NOT_ENRICHED = (
+    "The strategies graph, entity and questions find what scholar library enrich has drawn."
+)
 
 SHOWN = 5
 """Names that a check shows of what is wrong in the same way."""
@@ -61,7 +67,7 @@ async def search(
         for n, row in enumerate(found, start=1):
             _show_found(n, row)
     if not found:
-        err.print("Nothing fits; try other words, or add papers with scholar add.")
+        err.print(NOTHING if strategy == DEFAULT else f"{NOTHING} {NOT_ENRICHED}", soft_wrap=True)
         return 3
     return 0
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from scholar.errors import LibraryError
-from scholar.library import rows, schema
+from scholar.library import quick, rows, schema
+from scholar.library.quick import Quick, readable_errors
 from scholar.library.rows import HIDDEN, PAPER_COLUMNS, chunks, shown
 from scholar.library.schema import blocks, collections, former, keys, meta, papers, passages
 from scholar.library.schema import references as refs
@@ -54,9 +53,8 @@ class Catalogue:
             file = f"{Path(url.database or '').absolute().as_uri()}?immutable=1"
             url = url.set(database=file, query={"uri": "true"})
         self.read_only = read_only
-        self._reading = threading.Lock()
-        self._reader: Any = None
         self._engine = sa.create_engine(url, json_serializer=_to_json)
+        self.quick = Quick(self._engine)
         if self._engine.dialect.name == "sqlite":
             if not read_only:
                 sa.event.listen(self._engine, "connect", _prepare_sqlite)
@@ -205,7 +203,7 @@ class Catalogue:
 
     def owners(self, ids: Iterable[str]) -> dict[str, str]:
         """The paper of each of the passages `ids`, without those that are not to be seen."""
-        return dict(self.quick(rows.OWNERS_SQL, ids=json.dumps(list(ids))))
+        return dict(self.quick.read(quick.OWNERS, ids=json.dumps(list(ids))))
 
     def passages_of(self, paper_ids: Sequence[str]) -> list[Passage]:
         """All passages of the papers `paper_ids`, in reading order."""
@@ -314,7 +312,7 @@ class Catalogue:
 
     def get_meta(self, key: str) -> str | None:
         """A remembered fact about the library, or None."""
-        found = self.quick(rows.META_SQL, key=key)
+        found = self.quick.read(quick.META, key=key)
         return str(found[0][0]) if found else None
 
     def set_meta(self, **facts: str) -> None:
@@ -331,16 +329,8 @@ class Catalogue:
 
     def close(self) -> None:
         """Give back the connections."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self.quick.close()
         self._engine.dispose()
-
-    def quick(self, sql: str, **values: str) -> list[Any]:
-        """What `sql` finds. For what each search asks: with SQLAlchemy it would take twice as long."""
-        with _readable_errors(), self._reading:
-            self._reader = self._reader or self._engine.raw_connection()
-            return list(self._reader.driver_connection.execute(sql, values))
 
     def fetch(self, query: sa.Select[Any]) -> Sequence[RowMapping]:
         """What `query` finds."""
@@ -350,13 +340,13 @@ class Catalogue:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A connection to read by."""
-        with _readable_errors(), self._engine.connect() as connection:
+        with readable_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def transaction(self, *, counted: bool = False) -> Iterator[Connection]:
         """A connection to write by: all or nothing; `counted` where it changes what is known."""
-        with _readable_errors(), self._writing.begin() as connection:
+        with readable_errors(), self._writing.begin() as connection:
             yield connection
             if counted:
                 rows.count_up(connection, REVISION)
@@ -373,17 +363,6 @@ class Catalogue:
     ) -> Iterator[RowMapping]:
         for chunk in chunks(list(values)):
             yield from self.fetch(query.where(column.in_(chunk)))
-
-
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    try:
-        yield
-    except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise LibraryError(
-            f"The library's database cannot be used ({getattr(error, 'orig', error)}); "
-            "check that SCHOLAR_HOME is writable and has room, then try again."
-        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

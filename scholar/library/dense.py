@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -14,9 +15,11 @@ from scholar.errors import SettingsError
 from scholar.library import embedding
 from scholar.library.catalogue import Catalogue
 from scholar.library.embedding import Choice, Embedder, Vectors32
+from scholar.library.filters import Filters
 from scholar.library.kept import Kept
 from scholar.library.ranking import Ranking
 from scholar.library.rows import fingerprint
+from scholar.library.single import one_thread
 from scholar.settings import Settings
 from scholar.values import Passage
 
@@ -38,9 +41,11 @@ PLACES_ANEW = {_PLACE: "chroma", _UNEMBEDDED: ""}
 BROAD = 0.05
 """Share of the passages from which on filtered vectors are sought by looking at more of them: of
 100,000, looking at 2,000 takes 17 ms, and a search among a named twentieth about as long."""
-EXACT = 2_000
+EXACT = 5_000
 """Passages whose vectors are rather compared one by one than looked for in the graph: of 100,000, a
 search for 100 takes 15 to 60 ms among so few by the graph, and longest among the fewest."""
+SETS = 4
+"""Sets of so few that are kept, with their vectors: 30 MB at most."""
 SPARE = 1.5
 """How many times more are looked at than should do, since what is near may well pass less often."""
 
@@ -48,6 +53,8 @@ SPARE = 1.5
 class Allowed(Protocol):
     """Which passages may be found."""
 
+    filters: Filters
+    """By what they are told."""
     share: float
     """How many of all, 0 to 1."""
 
@@ -58,6 +65,14 @@ class Allowed(Protocol):
     def among(self, ids: Sequence[str]) -> Collection[str]:
         """Which of `ids` may."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """The passages that filters let pass, and their vectors row by row unless they are many."""
+
+    ids: Sequence[str]
+    table: Vectors32 | None
 
 
 class Dense:
@@ -85,6 +100,8 @@ class Dense:
         self._vectors: Vectors | None = None
         self._kept = Kept(catalogue)
         self._written = catalogue.get_meta(_WRITTEN)
+        self._narrow: dict[Filters, _Few] = {}
+        self._narrow_of = self._written
 
     @property
     def name(self) -> str:
@@ -127,11 +144,11 @@ class Dense:
             found = _filtered(vectors, vector, k, allowed) if allowed.share >= BROAD else None
         if found is not None:
             return found
-        these = allowed.all()
-        if len(these) <= EXACT:
-            return _exact(self.vectors_of(these), vector, k)
+        these = self._few(allowed)
+        if these.table is not None:
+            return _exact(these.ids, these.table, vector, k)
         with self._lock:
-            return vectors.search(vector, k, these)
+            return vectors.search(vector, k, these.ids)
 
     def vectors_of(self, ids: Sequence[str]) -> dict[str, Vectors32]:
         """The unit vectors of the passages `ids`, of those that have one."""
@@ -251,6 +268,20 @@ class Dense:
         with self._lock:
             self._close()
 
+    def _few(self, allowed: Allowed) -> _Few:
+        """Those that are allowed; looked up once, as the next query often has the same filters."""
+        with self._lock:
+            if self._narrow_of != self._written:
+                self._narrow, self._narrow_of = {}, self._written
+            if allowed.filters not in self._narrow:
+                if len(self._narrow) >= SETS:
+                    del self._narrow[next(iter(self._narrow))]
+                ids = allowed.all()
+                known = self.vectors_of(ids) if len(ids) <= EXACT else None
+                table = np.stack(list(known.values())) if known else None
+                self._narrow[allowed.filters] = _Few(ids if known is None else list(known), table)
+            return self._narrow[allowed.filters]
+
     def _close(self) -> None:
         if self._vectors is not None:
             self._vectors.close()
@@ -355,9 +386,10 @@ def _filtered(
     return found if len(found) == k or depth == most else None
 
 
-def _exact(known: Mapping[str, Vectors32], vector: Vectors32, k: int) -> list[tuple[str, float]]:
-    if not known:
-        return []
-    ids = list(known)
-    cosines = np.stack(list(known.values())) @ vector
-    return [(ids[at], float(cosines[at])) for at in np.argsort(-cosines, kind="stable")[:k]]
+def _exact(
+    ids: Sequence[str], table: Vectors32, vector: Vectors32, k: int
+) -> list[tuple[str, float]]:
+    with one_thread():
+        cosines = table @ vector
+    best = np.argsort(-cosines, kind="stable")[:k]
+    return [(ids[at], float(cosines[at])) for at in best]

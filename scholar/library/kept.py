@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from scholar.library.catalogue import Catalogue
 from scholar.library.embedding import Vectors32
-from scholar.library.rows import VECTORS_SQL, chunks, delete, insert
+from scholar.library.quick import VECTORS
+from scholar.library.rows import chunks, delete, insert
 from scholar.library.schema import embedded, passages
 
 
@@ -52,5 +53,5 @@ class Kept:
 
     def _rows(self, embedder: str, ids: Iterable[str]) -> dict[str, tuple[str, Vectors32]]:
         wanted = json.dumps(list(ids))
-        rows = self._catalogue.quick(VECTORS_SQL, embedder=embedder, ids=wanted)
+        rows = self._catalogue.quick.read(VECTORS, embedder=embedder, ids=wanted)
         return {id: (digest, np.frombuffer(vector, np.float32)) for id, digest, vector in rows}

@@ -86,6 +86,7 @@ class Lexical:
             writer.add_document(_document(each))
         writer.commit()
         writer.wait_merging_threads()
+        self.follow()
 
     def remove(self, passage_ids: Iterable[str]) -> None:
         """Drop single passages."""
@@ -94,6 +95,7 @@ class Lexical:
             writer.delete_documents_by_term("id", id)
         writer.commit()
         writer.wait_merging_threads()
+        self.follow()
 
     def follow(self) -> None:
         """See what has been written since."""
@@ -200,7 +202,7 @@ def with_pieces(text: str) -> str:
     0.696 to 0.709, and what is fused of it as much; without the whole words it would be 0.695.
     """
     # Most words are plain, and quicker left out than looked at.
-    mixed = " ".join(word for word in text.split() if not (word.islower() and word.isalpha()))
+    mixed = " ".join([word for word in text.split() if not (word.islower() and word.isalpha())])
     pieces = (piece for word in _MIXED.findall(mixed) for piece in _PIECE.findall(word))
     return f"{text} {' '.join(pieces)}"
 

@@ -35,12 +35,6 @@ shown = papers.c.state.not_in(HIDDEN)
 """Whether a paper is seen; said so that SQLite does not start from all that are."""
 CHUNK = 500
 """Ids per query: SQLite takes 32,766 variables, and long statements only get slower to parse."""
-META_SQL = "SELECT value FROM meta WHERE key = :key"
-# One parameter for all ids, so that the statement stays the same.
-OWNERS_SQL = f"""SELECT passages.id, paper_id FROM passages JOIN papers ON papers.id = paper_id
-WHERE passages.id IN (SELECT value FROM json_each(:ids)) AND state NOT IN {HIDDEN}"""
-VECTORS_SQL = """SELECT passage_id, digest, vector FROM embedded
-WHERE passage_id IN (SELECT value FROM json_each(:ids)) AND embedder = :embedder"""
 PAPER_COLUMNS = [column for column in papers.c if column.name not in ("text", "state")]
 Stored = Mapping[str, tuple[str, tuple[tuple[str, int, int], ...]]]
 """The text of papers and the ids and places of their passages, by paper."""

@@ -170,8 +170,10 @@ class Store:
 
     def follow(self) -> None:
         """See what others have written since."""
-        if self.dense.follow() and self._lexical_folder() != self.lexical.folder:
-            self.lexical = Lexical(self._lexical_folder())
+        if self.dense.follow():
+            if self._lexical_folder() != self.lexical.folder:
+                self.lexical = Lexical(self._lexical_folder())
+            self.lexical.follow()
 
     def by_words(self, query: str, k: int, filters: Filters | None = None) -> Ranking:
         """The `k` passages that fit the words of `query` best, with their BM25 scores."""
@@ -349,12 +351,12 @@ class _Allowed:
 
     def __init__(self, lexical: Lexical, filters: Filters) -> None:
         self._lexical = lexical
-        self._filters = filters
+        self.filters = filters
         self._count = lexical.count(filters)
         self.share = self._count / max(1, lexical.count())
 
     def all(self) -> Sequence[str]:
-        return self._lexical.passing(self._filters, self._count)
+        return self._lexical.passing(self.filters, self._count)
 
     def among(self, ids: Sequence[str]) -> Sequence[str]:
-        return self._lexical.passing(self._filters, len(ids), ids)
+        return self._lexical.passing(self.filters, len(ids), ids)

@@ -204,19 +204,15 @@ class _Search:
     @cached_property
     def _hybrid(self) -> Ranking:
         # Both indexes are searched at once; neither holds the interpreter.
-        waiting = self._owner._beside.submit(self._words_and_vectors)
+        waiting = self._owner._beside.submit(lambda: self._words)
         near, vector = self._near, self._vector
+        self._vectors_of([id for id, _ in near or ()])  # the words take longer
         words = waiting.result()
         self._parts["bm25"] = dict(words)
         if near is None or vector is None:
             return fuse({"bm25": words}, {"bm25": 1.0})
         self._parts["dense"] = dict(near)
         return blend(words, near, vector, self._vectors_of([id for id, _ in (*near, *words)]))
-
-    def _words_and_vectors(self) -> Ranking:
-        """What the words find, whose vectors are known then."""
-        self._vectors_of([id for id, _ in self._words])
-        return self._words
 
     def _graph(self) -> Ranking:
         # What the graph finds is filtered after it, so more is asked for.
@@ -284,7 +280,8 @@ class _Search:
     def _vectors_of(self, ids: Iterable[str]) -> dict[str, Vectors32]:
         wanted = list(dict.fromkeys(ids))
         unknown = [id for id in wanted if id not in self._vectors]
-        self._vectors |= self._store.dense.vectors_of(unknown)
+        if unknown:
+            self._vectors |= self._store.dense.vectors_of(unknown)
         return {id: self._vectors[id] for id in wanted if id in self._vectors}
 
     def _permitted(self, ids: Iterable[str]) -> set[str]:

@@ -23,6 +23,7 @@ WEEK = 7 * DAY
 HOUR = 3_600.0
 _BUSY_SECONDS = 5.0
 """Another process writes a row in a millisecond."""
+_POLL = 0.005
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, found INTEGER NOT NULL, body BLOB NOT NULL, at REAL NOT NULL
@@ -109,12 +110,25 @@ class Kept:
             with closing(
                 sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             ) as database:
-                # An answer lost with the power is asked for again.
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = OFF")
-                database.executescript(_SCHEMA)
+                _prepare(database)
                 yield database
         except (sqlite3.Error, zlib.error, OSError) as error:
             raise SourceError(
                 f"{self.path} cannot be used ({error}); free some space, or delete it."
             ) from None
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    ends = time.monotonic() + _BUSY_SECONDS
+    # For the change to WAL, and for whoever goes last while another comes, SQLite does not wait.
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            # An answer lost with the power is asked for again.
+            database.execute("PRAGMA synchronous = OFF")
+            database.executescript(_SCHEMA)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                raise
+            time.sleep(_POLL)
