@@ -28,6 +28,7 @@ from langgraph.types import Checkpointer, Send
 from scholar import settings as settings_module
 from scholar.agents import (
     jury,
+    outliner,
     planner,
     publisher,
     reader,
@@ -102,7 +103,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     add("read", reader.read)
     add("resolve", retriever.resolve)
     add("compose", writer.compose)
-    add("outline", reviewer.outline)
+    add("outline", outliner.outline)
     add("section", reviewer.section)
     add("table", tabulator.table)
     add("sum_up", reviewer.sum_up)
@@ -284,5 +285,5 @@ def _recursion_limit() -> int:
         search * (p.searches + p.rounds) + write * (p.searches + p.revisions + 1)
         for p in load_presets().values()
     )
-    review = reviewer.MOST_SECTIONS + 2  # an outline and a summary around them
+    review = outliner.MOST_SECTIONS + 2  # an outline and a summary around them
     return longest + review + 5  # intake, gate, publish, and LangGraph's own first and last step

@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from typing import Any, Self
 
 from scholar import settings as settings_module
-from scholar.agents import publisher, reviewer
+from scholar.agents import outliner, publisher
 from scholar.context import AskHuman, Services, context_for
 from scholar.errors import UsageError
 from scholar.estimate import Estimate, estimate
@@ -156,18 +156,18 @@ class Scholar:
     ) -> Run:
         """The run of a review that has not begun, as `start`; raises UsageError as `review`."""
         run = self.start(topic, preset=preset, k=k)
-        if len(columns) > reviewer.MOST_COLUMNS:
+        if len(columns) > outliner.MOST_COLUMNS:
             raise UsageError(
-                f"A table has at most {reviewer.MOST_COLUMNS} columns, and {len(columns)} are "
+                f"A table has at most {outliner.MOST_COLUMNS} columns, and {len(columns)} are "
                 "named; leave some out."
             )
-        if sections is not None and not 1 <= sections <= reviewer.MOST_SECTIONS:
+        if sections is not None and not 1 <= sections <= outliner.MOST_SECTIONS:
             raise UsageError(
                 f"A review cannot have {sections} sections; "
-                f"give a number from 1 to {reviewer.MOST_SECTIONS}."
+                f"give a number from 1 to {outliner.MOST_SECTIONS}."
             )
         wanted = Question(
-            task="review", columns=list(columns), sections=sections or reviewer.SECTIONS
+            task="review", columns=list(columns), sections=sections or outliner.SECTIONS
         )
         run.question.update(wanted)
         return run

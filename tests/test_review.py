@@ -23,7 +23,7 @@ from test_prompts import SMALLEST
 from test_worst_models import WORST
 
 from scholar import markdown, report
-from scholar.agents import evidence, publisher, reader, reviewer, tabulator, writer
+from scholar.agents import evidence, outliner, publisher, reader, reviewer, tabulator, writer
 from scholar.backends import Delta, Request
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import REPAIRS, Gateway
@@ -275,7 +275,7 @@ def _quote(n: int, *steps: str) -> Evidence:
 
 async def test_without_an_embedder_clusters_are_the_steps(library: Library) -> None:
     quotes = [_quote(1, "s1"), _quote(2, "s2"), _quote(3, "s1", "s2"), _quote(4)]
-    groups = await reviewer.cluster(quotes, 2, library)
+    groups = await outliner.cluster(quotes, 2, library)
     assert [[item.id for item in group] for group in groups] == [["e1", "e3"], ["e2"], ["e4"]]
 
 
@@ -283,10 +283,10 @@ def test_the_most_alike_are_merged_until_few_enough_and_none_is_near() -> None:
     likeness = np.array(
         [[1.0, 0.9, 0.1, 0.2], [0.9, 1.0, 0.2, 0.1], [0.1, 0.2, 1.0, 0.5], [0.2, 0.1, 0.5, 1.0]]
     )
-    assert reviewer.agglomerate(likeness, 4) == [[0, 1], [2], [3]]
-    assert reviewer.agglomerate(likeness, 2) == [[0, 1], [2, 3]]
-    assert reviewer.agglomerate(likeness, 1) == [[0, 1, 2, 3]]
-    assert reviewer.agglomerate(likeness[:0, :0], 3) == []
+    assert outliner.agglomerate(likeness, 4) == [[0, 1], [2], [3]]
+    assert outliner.agglomerate(likeness, 2) == [[0, 1], [2, 3]]
+    assert outliner.agglomerate(likeness, 1) == [[0, 1, 2, 3]]
+    assert outliner.agglomerate(likeness[:0, :0], 3) == []
 
 
 # What is published
@@ -368,7 +368,7 @@ async def test_the_columns_are_those_the_user_names(desk: OpenDesk) -> None:
 async def test_without_names_the_model_proposes_columns(desk: OpenDesk) -> None:
     many = tuple(f"Column {n}" for n in "abcdefg")
     at = desk(mind(outline=outlined(["c1", "c2"], ["c3", "c4", "c5"], columns=many)))
-    assert table(await at.scholar.review(TOPIC)).columns == many[: reviewer.MOST_COLUMNS]
+    assert table(await at.scholar.review(TOPIC)).columns == many[: outliner.MOST_COLUMNS]
 
 
 async def test_without_any_column_there_is_no_table(desk: OpenDesk) -> None:
