@@ -189,6 +189,19 @@ def search(
 
 
 @app.command()
+def rate(
+    passages: Annotated[
+        list[str], typer.Argument(metavar="PASSAGE…", help="Ids, as --json and search show them.")
+    ],
+    helpful: Annotated[bool, typer.Option("--helpful/--unhelpful", help="What they were.")] = True,
+) -> None:
+    """Say which passages under an answer helped; the strategy feedback ranks by it."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.rate(passages, helpful))
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Check what is installed and set, which models answer, and what to do about the rest."""
     from scholar.cli import checkup, common

@@ -125,6 +125,16 @@ def _show_found(n: int, row: _Found) -> None:
     out.print(Padding(Text(snippet), (0, 0, 1, 4)))
 
 
+async def rate(ids: Sequence[str], helpful: bool) -> None:
+    """Keep that passages helped, or did not; UsageError where one of them is not there."""
+    async with _opened() as library:
+        there = {passage.id for passage in await library.passages(ids)}
+        if missing := [id for id in ids if id not in there]:
+            raise UsageError(f"There is no passage {missing[0]}; see scholar search --json.")
+        kept = await library.rate(list(ids), helpful=helpful)
+    out.print(f"Noted for {kept} passage{'s' if kept != 1 else ''}.")
+
+
 async def list_papers(collection: str, json: bool) -> None:
     """Print all papers, or those of a collection."""
     async with _opened() as library:

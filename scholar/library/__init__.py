@@ -237,6 +237,13 @@ class Library:
         """A number that grows with every change of papers or of what was made of them."""
         return int(self._store.catalogue.get_meta(REVISION) or 0)
 
+    async def rate(self, passage_ids: Sequence[str], *, helpful: bool) -> int:
+        """Keep that passages helped a reader, or did not; how many of them there were.
+
+        The strategy `feedback` ranks by it.
+        """
+        return await asyncio.to_thread(self._store.feedback.add, passage_ids, helpful)
+
     # Searching
 
     async def search(

@@ -139,6 +139,14 @@ entities = sa.Table(
     _passage(key=False, nullable=True),
 )
 """Names by passage, or by paper where its card gives them."""
+feedback = sa.Table(
+    "feedback",
+    schema,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _passage(key=False),
+    sa.Column("helpful", sa.Boolean, nullable=False),
+)
+"""What readers said of the passages under an answer."""
 questions = sa.Table(
     "questions",
     schema,

@@ -20,6 +20,7 @@ from scholar.library.catalogue import Catalogue, Entry
 from scholar.library.dense import PLACES_ANEW, Dense
 from scholar.library.embedding import Embedder, Vectors32
 from scholar.library.enrichment import Enrichment
+from scholar.library.feedback import Feedback
 from scholar.library.filters import Filters
 from scholar.library.lexical import FORMAT, Indexed, Lexical
 from scholar.library.ranking import Ranking
@@ -82,6 +83,7 @@ class Store:
                 self._renew_lexical()
                 self.lexical = Lexical(self._lexical_folder())
             self.enrichment = Enrichment(self.catalogue)
+            self.feedback = Feedback(self.catalogue)
             self._recover()
             self._opened = opened.pop_all()
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from scholar.errors import UsageError
 from scholar.library.catalogue import REVISION
 from scholar.library.embedding import Vectors32
+from scholar.library.feedback import weighed
 from scholar.library.filters import Filters
 from scholar.library.knowledge import Knowledge
 from scholar.library.ranking import CANDIDATES, Ranking, blend, diverse, fuse, ordered
@@ -35,6 +36,7 @@ RANKINGS = {
 STAGES = {
     "rerank": "the best read once more by a cross-encoder",
     "diverse": "what says the same spread out",
+    "feedback": "what readers called helpful higher, and the rest lower",
 }
 READ_AGAIN = 50
 """Passages that a cross-encoder reads: 1 to 5 s on two cores with one of 22 million parameters."""
@@ -81,7 +83,7 @@ class Searcher:
         if len(found) > 1:
             best = fuse(found, dict.fromkeys(found, 1 / len(found)))
         for stage in stages:
-            best = one.rerank(best) if stage == "rerank" else one.diverse(best)
+            best = one.staged(stage, best)
         return one.hits(best[:k])
 
     def close(self) -> None:
@@ -157,6 +159,15 @@ class _Search:
         ranking = ways[name]()
         self._parts.setdefault(name, dict(ranking))
         return ranking
+
+    def staged(self, stage: str, ranking: Ranking) -> Ranking:
+        """`ranking` after one of STAGES."""
+        ways = {"rerank": self.rerank, "diverse": self.diverse, "feedback": self.by_feedback}
+        return ways[stage](ranking)
+
+    def by_feedback(self, ranking: Ranking) -> Ranking:
+        """`ranking` with what readers said of its passages taken into account."""
+        return weighed(ranking, self._store.feedback.standing([id for id, _ in ranking]))
 
     def rerank(self, ranking: Ranking) -> Ranking:
         """`ranking` with its first READ_AGAIN in the order of a cross-encoder."""
