@@ -22,7 +22,8 @@ from scholar import prompts
 assert prompts.names() == names, prompts.names()
 for name in names:
     values = {variable: () for variable in prompts.variables(name)}
-    values |= {key: 'text' for key in ('question', 'juror', 'missing') if key in values}
+    texts = ('question', 'juror', 'missing', 'title', 'text')
+    values |= {key: 'text' for key in texts if key in values}
     values |= {key: 3 for key in ('most',) if key in values}
     assert prompts.render(name, **values).system
 for agent in agents:
