@@ -492,3 +492,28 @@ async def test_a_library_that_may_only_be_read_is_searched(
         said, _ = await read.communicate()
         assert "['bm25', 'dense', 'fused', 'hybrid']" in said.decode()
         assert "may not be written" in said.decode()
+
+
+async def test_a_filter_used_before_knows_of_papers_added_and_removed_since(
+    hashed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scholar.library.dense.BROAD", 1.1)  # as if it let few of many pass
+
+    async def late(library: Library) -> set[str]:
+        filters = Filters(years=(2010, None))
+        hits = await library.search("cats", 10, filters=filters, strategy="dense")
+        return {hit.paper_id for hit in hits}
+
+    def dated(id: str, year: int) -> Entry:
+        made = entry(id)
+        return replace(made, paper=replace(made.paper, year=year))
+
+    one, other = Library(hashed), Library(hashed)
+    await one.add([dated("file:a", 2015), dated("file:b", 2000)])
+    assert await late(one) == await late(other) == {"file:a"}
+    await other.add([dated("file:c", 2020)])
+    assert await late(one) == await late(other) == {"file:a", "file:c"}
+    await one.remove(["file:a"])
+    assert await late(one) == await late(other) == {"file:c"}
+    one.close()
+    other.close()

@@ -298,6 +298,7 @@ async def test_requests_keep_their_distance(server: SourceServer, tmp_path: Path
     assert all(after - before > 0.19 for before, after in pairwise(server.times))
 
 
+@pytest.mark.slow
 async def test_the_pdfs_of_one_addition_keep_their_distance_too(
     server: SourceServer, library: Library, settings: Settings
 ) -> None:

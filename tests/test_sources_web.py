@@ -176,6 +176,7 @@ async def test_what_passes_is_asked_again(server: SourceServer, web: Web) -> Non
     assert await web.get(ALONE, server.url) == b"fine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", ["1", "1.0", "date"])
 async def test_the_pause_that_a_service_asks_for_is_kept(
     server: SourceServer, web: Web, header: str

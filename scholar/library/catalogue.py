@@ -13,7 +13,6 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from scholar.errors import LibraryError
 from scholar.library import quick, rows, schema
 from scholar.library.quick import Quick, readable_errors
 from scholar.library.rows import HIDDEN, PAPER_COLUMNS, chunks, shown

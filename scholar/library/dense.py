@@ -43,7 +43,8 @@ BROAD = 0.05
 100,000, looking at 2,000 takes 17 ms, and a search among a named twentieth about as long."""
 EXACT = 5_000
 """Passages whose vectors are rather compared one by one than looked for in the graph: of 100,000, a
-search for 100 takes 15 to 60 ms among so few by the graph, and longest among the fewest."""
+search for 100 takes 15 to 60 ms among so few by the graph each time, and longest among the fewest;
+to fetch 2,500 takes 50 ms once."""
 SETS = 4
 """Sets of so few that are kept, with their vectors: 30 MB at most."""
 SPARE = 1.5

@@ -79,6 +79,9 @@ def run(moments: int, *, seed: int, papers: int = PAPERS) -> Kills:
     while kills.moments < moments and not kills.wrong:
         with tempfile.TemporaryDirectory() as home:
             _one_library(Path(home), kills, moments, dice, papers)
+            kills.counts["libraries begun"] += 1
+            reported = _lines(Path(home) / "reported")
+            kills.counts.update(f"{line.split()[0]}, as reported" for line in reported)
     return kills
 
 
@@ -105,7 +108,6 @@ def _look(home: Path, kills: Kills) -> None:
     os.waitpid(child, 0)
     found = verdict.read_text() if verdict.exists() else "the library could not be looked at"
     kills.wrong += found.splitlines()
-    kills.counts["operations reported"] += len(_lines(home / "reported"))
 
 
 def _fork(job: Callable[[], object]) -> int:
