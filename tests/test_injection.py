@@ -34,6 +34,8 @@ from scholar.tools import BUILT_IN
 from scholar.tools.mcp import Servers
 from scholar.values import Answer
 
+pytestmark = pytest.mark.slow  # not one of them, but all together
+
 PRESETS = ("fast", "standard", "sibyl", "kag")
 BUDGET = 400_000
 STORED = [a for a in ATTACKS if a.carrier in ("passage", "title", "bibtex", "pdf", "file name")]

@@ -245,6 +245,7 @@ async def wordy(library: Library) -> Library:
     return library
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", FOR_QUESTIONS)
 async def test_question_and_form_of_the_reply_survive_in_the_smallest_window(
     wordy: Library, settings: Settings, preset: str

@@ -17,6 +17,8 @@ from scholar.backends.gateway import REPAIRS
 from scholar.settings import load_presets
 from scholar.values import Answer, Outcome
 
+pytestmark = pytest.mark.slow  # not one of them, but all together
+
 PRESETS = [name for name in load_presets() if name != "review"]
 """Those that answer questions."""
 INVENTED = "Graph walks were invented on Mars in 1871 by red rovers of great patience."
