@@ -69,14 +69,22 @@ class _Trial:
     ledger: Ledger
 
     async def run(self, responses: bool | None = None) -> Found:
-        """What the server can do, by responses or else as it comes; raises ModelError."""
-        found = None
+        """What the server can do, by responses or else as it comes; raises ModelError.
+
+        Of a server that could not be asked nothing is known afterwards. One whose model cannot
+        answer, not even without a schema, has shown all the same that it minds none.
+        """
+        known = False
         try:
             self._begin(responses)
             found = await self._found()
+            known = True
+        except ReplyInvalid:
+            known = not responses
+            raise
         finally:
-            if found is None:
-                self._begin()  # What was only tried is not to be taken for known.
+            if not known:
+                self._begin()
         return found
 
     def _begin(self, responses: bool | None = None) -> None:
