@@ -21,7 +21,7 @@ agents, names = json.loads(sys.argv[1])
 from scholar import prompts
 assert prompts.names() == names, prompts.names()
 for name in names:
-    values = {variable: () for variable in prompts.variables(name)}
+    values = {variable: '' for variable in prompts.variables(name)}
     texts = ('question', 'juror', 'missing', 'title', 'text', 'example', 'statement')
     values |= {key: 'text' for key in texts if key in values}
     values |= {key: 3 for key in ('most',) if key in values}
