@@ -37,7 +37,14 @@ from scholar.values import Answer, Call, Outcome, Step
 
 PRESETS = {name: preset for name, preset in load_presets().items() if name != "review"}
 """Those that answer questions."""
-MARKS = {"open": "+", "solved": "=", "corrected": "!", "unsolved": "?", "waiting": "."}
+MARKS = {
+    "open": "+",
+    "solved": "=",
+    "corrected": "!",
+    "partly": "~",
+    "unsolved": "?",
+    "waiting": ".",
+}
 JURY = "support completeness conflict"
 
 
