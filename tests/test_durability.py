@@ -45,6 +45,23 @@ def places(findings: list[Finding]) -> set[tuple[str, str, str]]:
 # Enrichment
 
 
+async def test_the_questions_nearest_to_one_are_found(hashed: Settings) -> None:
+    library = Library(hashed)
+    papers = [kill.paper(n) for n in range(3)]
+    await library.unite(papers)
+    asked = {"How do cats sleep?": papers[0], "Which rivers run dry?": papers[1]}
+    for question, entry in asked.items():
+        await library.put_questions(entry.passages[0].id, [question])
+    for question, entry in asked.items():
+        [found] = await library.siblings(question, 1)
+        assert found == (question, entry.passages[0].id)
+        [first, *_] = await library.search(question, 2, strategy="questions")
+        assert first.passage_id == entry.passages[0].id
+    await library.put_questions(papers[2].passages[0].id, ["Why is the sky blue?"])
+    assert ("Why is the sky blue?", papers[2].passages[0].id) in await library.siblings("Sky?", 3)
+    library.close()
+
+
 async def test_what_was_found_out_is_stored_counted_and_replaced(library: Library) -> None:
     await library.add([entry("file:a"), entry("file:b", BONDS)])
     before = library.revision

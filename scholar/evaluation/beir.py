@@ -7,16 +7,15 @@ it is there, has `_id` and `triples` that a model drew from that document.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scholar.errors import UsageError
+from scholar.evaluation.rows import lines, rows
 
 Judgements = dict[str, dict[str, int]]
 Triple = tuple[str, str, str]
+LAYOUT = "BEIR's layout has corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv in one folder"
 SHOWN = 3
 """Ids that a sentence names of many."""
 
@@ -57,9 +56,12 @@ def read(folder: Path, split: str = "") -> JudgedSet:
         Document(
             row["_id"], row.get("title") or "", row["text"], tuple(triples.get(row["_id"], ()))
         )
-        for row in _rows(folder / "corpus.jsonl", "_id", "text")
+        for row in rows(folder / "corpus.jsonl", "_id", "text", missing=LAYOUT)
     ]
-    asked = {row["_id"]: row["text"] for row in _rows(folder / "queries.jsonl", "_id", "text")}
+    asked = {
+        row["_id"]: row["text"]
+        for row in rows(folder / "queries.jsonl", "_id", "text", missing=LAYOUT)
+    }
     ids = {document.id for document in documents}
     unasked = [query for query in judged if query not in asked]
     kept = {q: grades for q, grades in judged.items() if q in asked and any(grades.values())}
@@ -74,8 +76,8 @@ def read(folder: Path, split: str = "") -> JudgedSet:
         _note(unasked, "judged queries are not in queries.jsonl and are left out"),
         f"{dropped} malformed triples are left out." if dropped else "",
     ]
-    queries = {query: asked[query] for query in kept}
-    return JudgedSet(split, documents, queries, kept, tuple(filter(None, notes)))
+    kept_queries = {query: asked[query] for query in kept}
+    return JudgedSet(split, documents, kept_queries, kept, tuple(filter(None, notes)))
 
 
 def _split(folder: Path, wanted: str) -> str:
@@ -96,7 +98,7 @@ def _split(folder: Path, wanted: str) -> str:
 
 def _judgements(path: Path) -> Judgements:
     judged: Judgements = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(lines(path, LAYOUT), start=1):
         parts = line.split("\t")
         if number == 1 and (len(parts) != 3 or not _is_number(parts[2])):
             continue  # the heading
@@ -114,7 +116,7 @@ def _triples(path: Path) -> tuple[dict[str, list[Triple]], int]:
     found: dict[str, list[Triple]] = {}
     dropped = 0
     if path.is_file():
-        for row in _rows(path, "_id"):
+        for row in rows(path, "_id", missing=LAYOUT):
             for triple in row.get("triples") or []:
                 if _is_triple(triple):
                     found.setdefault(row["_id"], []).append(tuple(triple))
@@ -129,35 +131,6 @@ def _is_triple(triple: object) -> bool:
         and len(triple) == 3
         and all(isinstance(part, str) and part.strip() for part in triple)
     )
-
-
-def _rows(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise UsageError(f"{path}, line {number}: not a JSON object; correct it.")
-        for name in needed:
-            if not isinstance(row.get(name), str):
-                raise UsageError(f"{path}, line {number}: no text under '{name}'; correct it.")
-        yield row
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        # By line feeds alone: texts may have other marks that end a line.
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}); BEIR's layout has corpus.jsonl, "
-            "queries.jsonl and qrels/SPLIT.tsv in one folder."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not in UTF-8 ({error.reason}); convert it.") from error
 
 
 def _is_number(text: str) -> bool:

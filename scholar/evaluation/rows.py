@@ -10,11 +10,16 @@ from typing import Any
 from scholar.errors import LibraryError, UsageError
 
 Row = dict[str, Any]
+MISSING = "check the folder that you named"
+"""What to do about a file that cannot be read, where its reader knows no better."""
 
 
-def rows(path: Path, *needed: str) -> Iterator[Row]:
-    """The objects of `path`, each with text under the names `needed`; UsageError says which not."""
-    for number, line in enumerate(lines(path), start=1):
+def rows(path: Path, *needed: str, missing: str = MISSING) -> Iterator[Row]:
+    """The objects of `path`, each with text under the names `needed`; UsageError says which not.
+
+    `missing` is as in `lines`.
+    """
+    for number, line in enumerate(lines(path, missing), start=1):
         if not line.strip():
             continue
         try:
@@ -29,15 +34,13 @@ def rows(path: Path, *needed: str) -> Iterator[Row]:
         yield row
 
 
-def lines(path: Path) -> list[str]:
-    """The lines of a text; UsageError where it cannot be read."""
+def lines(path: Path, missing: str = MISSING) -> list[str]:
+    """The lines of a text; UsageError where it cannot be read, which ends in `missing`."""
     try:
         # By line feeds alone: texts may have other marks that end a line.
         return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}); check the folder that you named."
-        ) from error
+        raise UsageError(f"{path} cannot be read ({error.strerror}); {missing}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not in UTF-8 ({error.reason}); convert it.") from error
 

@@ -59,7 +59,7 @@ class Searcher:
         self._knowledge = Knowledge(store.folder / "graph")
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="scholar-words")
         self._reranker: Reranker | None = None
-        self._questions: tuple[str, list[str], Vectors32 | None] = ("", [], None)
+        self._questions: tuple[str, list[tuple[str, str]], Vectors32 | None] = ("", [], None)
         self._companions: tuple[str, Mapping[str, Counter[str]]] = ("", {})
 
     def search(
@@ -99,24 +99,24 @@ class Searcher:
         self._reranker = self._reranker or Reranker(self._settings.reranker)
         return self._reranker
 
-    def questions(self) -> tuple[list[str], Vectors32 | None]:
-        """The passages of all generated questions, and the vectors of these, row by row."""
+    def questions(self) -> tuple[list[tuple[str, str]], Vectors32 | None]:
+        """All generated questions, each after its passage, and their vectors, row by row."""
         state = self.state()
         if self._questions[0] != state:
             asked = self._store.enrichment.all_questions()
             vectors = self._store.dense.embed([text for _, text in asked]) if asked else None
-            self._questions = (state, [id for id, _ in asked], vectors)
+            self._questions = (state, asked, vectors)
         return self._questions[1:]
 
     def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """The `n` generated questions nearest to `question`, each with the passage it is about."""
-        asked = self._store.enrichment.all_questions()
+        self._store.follow()
+        asked, vectors = self.questions()
         vector = self._store.dense.embed([question])
-        _, vectors = self.questions()
         if vectors is None or vector is None:
             return []
         nearest = (vectors @ vector[0]).argsort()[::-1][:n]
-        return [(asked[at][1], asked[at][0]) for at in nearest]
+        return [(text, id) for id, text in (asked[at] for at in nearest)]
 
     def companions(self) -> Mapping[str, Counter[str]]:
         """How often papers are cited together, by paper."""
@@ -261,11 +261,11 @@ class _Search:
         return self._passages_of(sorted(companions))
 
     def _questions(self) -> Ranking:
-        ids, vectors = self._owner.questions()
+        asked, vectors = self._owner.questions()
         if vectors is None or self._vector is None:
             return []
         best: dict[str, float] = {}
-        for id, cosine in zip(ids, vectors @ self._vector, strict=True):
+        for (id, _), cosine in zip(asked, vectors @ self._vector, strict=True):
             best[id] = max(best.get(id, -1.0), float(cosine))
         allowed = self._permitted(best)
         return ordered({id: score for id, score in best.items() if id in allowed})[: self._depth]
