@@ -50,13 +50,13 @@ async def test_the_questions_nearest_to_one_are_found(hashed: Settings) -> None:
     papers = [kill.paper(n) for n in range(3)]
     await library.unite(papers)
     asked = {"How do cats sleep?": papers[0], "Which rivers run dry?": papers[1]}
-    for question, entry in asked.items():
-        await library.put_questions(entry.passages[0].id, [question])
-    for question, entry in asked.items():
+    for question, work in asked.items():
+        await library.put_questions(work.passages[0].id, [question])
+    for question, work in asked.items():
         [found] = await library.siblings(question, 1)
-        assert found == (question, entry.passages[0].id)
+        assert found == (question, work.passages[0].id)
         [first, *_] = await library.search(question, 2, strategy="questions")
-        assert first.passage_id == entry.passages[0].id
+        assert first.passage_id == work.passages[0].id
     await library.put_questions(papers[2].passages[0].id, ["Why is the sky blue?"])
     assert ("Why is the sky blue?", papers[2].passages[0].id) in await library.siblings("Sky?", 3)
     library.close()
