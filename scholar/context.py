@@ -17,12 +17,13 @@ from scholar.library import Library
 from scholar.prompts import Prompt
 from scholar.settings import Preset, Settings
 from scholar.tools.mcp import Servers
+from scholar.values import Inquiry
 
 T = TypeVar("T", bound=BaseModel)
 
 
-AskHuman = Callable[[str], Awaitable[bool]]
-"""Asks the user a question and says whether the answer was yes."""
+Consult = Callable[[Inquiry], Awaitable[Any]]
+"""Asks a person and returns the reply."""
 
 
 def _new_id() -> str:
@@ -33,7 +34,7 @@ def _new_id() -> str:
 class Services:
     """The services that runs share; what is injected into the graph as its runtime context.
 
-    Without `ask_human` there is nobody to ask, and what has to be asked for is refused. Without
+    Without `consult` there is nobody to ask, and what has to be asked for is refused. Without
     `servers` there are no tools but our own.
     """
 
@@ -42,7 +43,7 @@ class Services:
     gateway: Gateway
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = _new_id
-    ask_human: AskHuman | None = None
+    consult: Consult | None = None
     servers: Servers | None = None
 
     async def aclose(self) -> None:
@@ -80,6 +81,16 @@ class Context:
     def has_models(self) -> bool:
         """Whether there are models to plan, read, write and judge; else quotes are all."""
         return self.services.gateway.has_models()
+
+    @property
+    def has_person(self) -> bool:
+        """Whether there is a person who may be asked."""
+        return self.services.consult is not None
+
+    async def consult(self, inquiry: Inquiry) -> Any:
+        """The person's reply to `inquiry`; only where there `has_person`."""
+        assert self.services.consult is not None
+        return await self.services.consult(inquiry)
 
     async def ask(
         self,

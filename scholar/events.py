@@ -9,7 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scholar.values import Answer, Call, Draft, Step, Verdict
+from scholar.values import Answer, Call, Draft, Inquiry, Step, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A node of the state machine was entered; `step` is the id of the step it works on, if any."""
+
+    node: str
+    step: str = ""
+    type: Literal["began"] = "began"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A node was left after `seconds`; `failed` says why where it could not do its work."""
+
+    node: str
+    step: str = ""
+    seconds: float = 0.0
+    failed: str = ""
+    type: Literal["ended"] = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +177,14 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """The run waits for a person, and goes on with `resume` and a reply to each inquiry, by id."""
+
+    inquiries: tuple[tuple[str, Inquiry], ...]
+    type: Literal["paused"] = "paused"
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The run is over."""
 
@@ -165,7 +193,9 @@ class Finished:
 
 
 Event = (
-    Planned
+    Began
+    | Ended
+    | Planned
     | Searched
     | Read
     | Resolved
@@ -180,5 +210,6 @@ Event = (
     | Waiting
     | FellBack
     | Noted
+    | Paused
     | Finished
 )

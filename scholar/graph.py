@@ -38,7 +38,7 @@ from scholar.agents import (
     writer,
 )
 from scholar.backends.gateway import Gateway
-from scholar.context import AskHuman, Context, Services, context_for
+from scholar.context import Consult, Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
 from scholar.events import Event, FellBack, Noted
 from scholar.library import Library
@@ -139,7 +139,7 @@ def build_services(
     settings: Settings | None = None,
     *,
     on_notice: Callable[[str], None] = lambda _: None,
-    ask_human: AskHuman | None = None,
+    consult: Consult | None = None,
 ) -> Services:
     """Services as the settings say; raises SettingsError or LibraryError."""
     settings = settings or settings_module.load()
@@ -148,7 +148,7 @@ def build_services(
         settings,
         library,
         Gateway(settings, on_notice=on_notice),
-        ask_human=ask_human,
+        consult=consult,
         servers=Servers(settings),
     )
     _keep_traces_here(services)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from scholar import settings as settings_module
 from scholar.agents import outliner, publisher
-from scholar.context import AskHuman, Services, context_for
+from scholar.context import Consult, Services, context_for
 from scholar.errors import UsageError
 from scholar.estimate import Estimate, estimate
 from scholar.events import Called, Event, FellBack, Finished, Noted
@@ -76,7 +76,7 @@ class Run:
 class Scholar:
     """The assistant from Python: one library, one set of models, any number of questions.
 
-    Without arguments everything comes from the settings. `ask_human` is asked before a tool runs
+    Without arguments everything comes from the settings. `consult` is asked before a tool runs
     that may not without. Use it as an async context manager, or call `aclose` when done. Raises
     SettingsError or LibraryError on opening.
     """
@@ -87,11 +87,11 @@ class Scholar:
         *,
         services: Services | None = None,
         on_notice: Callable[[str], None] = lambda _: None,
-        ask_human: AskHuman | None = None,
+        consult: Consult | None = None,
     ) -> None:
         if services is None:
             settings = settings or settings_module.load()
-            services = build_services(settings, on_notice=on_notice, ask_human=ask_human)
+            services = build_services(settings, on_notice=on_notice, consult=consult)
         self.services = services
         self.graph = build_graph(self.services)
 

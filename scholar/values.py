@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 Origin = Literal["corpus", "graph", "qa_memory", "web", "user", "parametric"]
 Holding = Literal["full", "abstract", "note", "record"]
@@ -269,6 +269,7 @@ class Call:
 
     `estimated` marks token counts that the server did not report. A `cached` call was answered from
     disk: no request left, no token was used. `gpu_seconds` are those of a GPU of the user's own.
+    `node` is the box of the state machine that asked.
     """
 
     role: str
@@ -281,6 +282,20 @@ class Call:
     failed: bool = False
     cached: bool = False
     gpu_seconds: float = 0.0
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a person is asked before a run goes on: `text` in words, `detail` as JSON values.
+
+    The reply to one about a tool is True or False; what the other kinds take is said where they
+    are asked.
+    """
+
+    kind: Literal["tool", "plan", "ideas"]
+    text: str
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

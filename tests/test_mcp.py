@@ -21,13 +21,13 @@ from test_tools import script
 
 from scholar import tools
 from scholar.backends.gateway import Gateway
-from scholar.context import AskHuman, Context, Services, context_for
+from scholar.context import Consult, Context, Services, context_for
 from scholar.errors import ToolError
 from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Mcp, Settings, Tools
 from scholar.tools.mcp import LONGEST_RESULT, Servers
-from scholar.values import Outcome
+from scholar.values import Inquiry, Outcome
 
 SERVER = '''
 import os, sys, time
@@ -110,11 +110,11 @@ async def at(shelf: Library, settings: Settings) -> AsyncIterator[Open]:
     """Opens a context of a run over the shelf with the servers of its settings."""
     opened: list[Servers] = []
 
-    def open_context(ask_human: AskHuman | None = None, **changes: Any) -> Context:
+    def open_context(consult: Consult | None = None, **changes: Any) -> Context:
         known = settings.model_copy(update={"offline": False, **changes})
         opened.append(Servers(known))
         gateway = Gateway(known)
-        services = Services(known, shelf, gateway, ask_human=ask_human, servers=opened[-1])
+        services = Services(known, shelf, gateway, consult=consult, servers=opened[-1])
         return context_for({"preset": "sibyl"}, services, lambda _: None)
 
     yield open_context
@@ -122,7 +122,7 @@ async def at(shelf: Library, settings: Settings) -> AsyncIterator[Open]:
         await servers.aclose()
 
 
-async def yes(_: str) -> bool:
+async def yes(_: Inquiry) -> bool:
     return True
 
 
@@ -213,8 +213,8 @@ async def test_an_unknown_tool_is_asked_for_first_unless_it_is_trusted(
 ) -> None:
     asked: list[str] = []
 
-    async def no(question: str) -> bool:
-        asked.append(question)
+    async def no(inquiry: Inquiry) -> bool:
+        asked.append(inquiry.text)
         return False
 
     context = at(no, mcp=stdio(trusted=("long",)))
@@ -334,12 +334,12 @@ async def desk_with(
     """As `desk`, with the servers of its settings."""
     opened: list[Servers] = []
 
-    def open_desk(mind: Mind, ask_human: AskHuman | None = None, **changes: Any) -> Desk:
+    def open_desk(mind: Mind, consult: Consult | None = None, **changes: Any) -> Desk:
         plain = desk(mind, **changes)
         known = plain.scholar.services.settings
         opened.append(Servers(known))
         gateway = Gateway(known, {"*": plain.backend})
-        services = Services(known, shelf, gateway, ask_human=ask_human, servers=opened[-1])
+        services = Services(known, shelf, gateway, consult=consult, servers=opened[-1])
         return Desk(Scholar(services=services), plain.backend)
 
     yield open_desk

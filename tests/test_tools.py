@@ -25,13 +25,13 @@ from starlette.routing import Route
 from scholar import tools
 from scholar.backends.gateway import Gateway
 from scholar.cli.progress import Progress
-from scholar.context import AskHuman, Context, Services, context_for
+from scholar.context import Consult, Context, Services, context_for
 from scholar.errors import SettingsError, ToolError
 from scholar.library import Library
 from scholar.settings import BuiltIn, Settings, Tools, load
 from scholar.state import State
 from scholar.tools.calculate import calculate
-from scholar.values import Fact, Outcome
+from scholar.values import Fact, Inquiry, Outcome
 
 Open = Callable[..., Context]
 
@@ -41,10 +41,10 @@ def at(shelf: Library, settings: Settings) -> Open:
     """Opens a context of a run over the shelf; settings may be changed."""
 
     def open_context(
-        ask_human: AskHuman | None = None, state: Mapping[str, Any] | None = None, **changes: Any
+        consult: Consult | None = None, state: Mapping[str, Any] | None = None, **changes: Any
     ) -> Context:
         known = settings.model_copy(update=changes)
-        services = Services(known, shelf, Gateway(known), ask_human=ask_human)
+        services = Services(known, shelf, Gateway(known), consult=consult)
         return context_for({"preset": "sibyl", **(state or {})}, services, lambda _: None)
 
     return open_context
@@ -119,8 +119,8 @@ async def test_what_has_to_be_asked_for_runs_only_where_the_user_agrees(at: Open
     first = Tools(ask_first=("calculate",))
     for agrees in (True, False):
 
-        async def ask(question: str, agrees: bool = agrees) -> bool:
-            asked.append(question)
+        async def ask(inquiry: Inquiry, agrees: bool = agrees) -> bool:
+            asked.append(inquiry.text)
             return agrees
 
         context = at(ask, tools=first)
@@ -140,8 +140,8 @@ async def test_where_nobody_can_be_asked_the_answer_is_no(at: Open) -> None:
 async def test_what_a_person_is_asked_cannot_steer_a_terminal_or_hide_its_length(at: Open) -> None:
     asked: list[str] = []
 
-    async def ask(question: str) -> bool:
-        asked.append(question)
+    async def ask(inquiry: Inquiry) -> bool:
+        asked.append(inquiry.text)
         return False
 
     context = at(ask, tools=Tools(ask_first=("search_library",)))
@@ -585,7 +585,7 @@ async def test_only_a_yes_that_was_typed_is_a_yes(
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     shown = io.StringIO()
     with Progress(Console(file=shown, width=80)) as progress:
-        assert await progress.ask("May the tool walk\x1b[2J run?") is agrees
+        assert await progress.consult(Inquiry("tool", "May the tool walk\x1b[2J run?")) is agrees
     assert "May the tool walk[2J run? [y/N]" in shown.getvalue()
 
 
@@ -594,7 +594,9 @@ async def test_questions_that_come_at_once_are_asked_one_by_one(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\nn\n"))
     with Progress(Console(file=io.StringIO())) as progress:
-        answers = await asyncio.gather(progress.ask("One?"), progress.ask("Two?"))
+        answers = await asyncio.gather(
+            *(progress.consult(Inquiry("tool", text)) for text in ("One?", "Two?"))
+        )
     assert list(answers) == [True, False]
 
 

@@ -111,8 +111,8 @@ async def drive(
     known = settings.load(**flags)
     progress = Progress(err)
     somebody = sys.stdin.isatty() and err.is_terminal
-    ask_human = progress.ask if somebody else None
-    async with Scholar(known, on_notice=notice, ask_human=ask_human) as scholar:
+    consult = progress.consult if somebody else None
+    async with Scholar(known, on_notice=notice, consult=consult) as scholar:
         run = start(scholar)
         if sources:
             _report_added(await add_all(scholar.services.library, known, sources))

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from scholar import events, report
 from scholar.events import Event
-from scholar.values import Step
+from scholar.values import Inquiry, Step
 
 DRAFT_LINES = 8
 """Lines of the growing draft that stay in view."""
@@ -49,11 +49,12 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    async def ask(self, question: str) -> bool:
-        """Whether the user says yes to `question`; anything but y or yes is a no."""
+    async def consult(self, inquiry: Inquiry) -> bool:
+        """Whether the user says yes to `inquiry`; anything but y or yes is a no."""
         async with self._asking:
             self._live.stop()
-            self._console.print(Text(f"{report.plain(question)} [y/N] "), end="", soft_wrap=True)
+            question = Text(f"{report.plain(inquiry.text)} [y/N] ")
+            self._console.print(question, end="", soft_wrap=True)
             try:
                 answer = await _line_of_input()
             finally:

@@ -15,6 +15,7 @@ from scholar.errors import ToolError
 from scholar.text import plain
 from scholar.tools import calculate, citations, knowledge, mcp, papers, shelf
 from scholar.tools.tool import LONGEST_ARGUMENT, Brought, Permission, Permissions, Tool
+from scholar.values import Inquiry
 
 if TYPE_CHECKING:
     from scholar.context import Context
@@ -109,15 +110,15 @@ def _asks_first(tool: Tool, context: Context) -> bool:
 
 async def _ask(tool: Tool, arguments: Mapping[str, str], context: Context) -> None:
     """Ask the user; raises ToolError unless the answer is yes."""
-    ask = context.services.ask_human
-    if ask is None:
+    if not context.has_person:
         setting = "list it under 'trusted'" if "unknown" in tool.permissions else "change ask_first"
         raise ToolError(
             f"{tool.name} runs only if a person agrees, and none is here; "
             f"ask in a terminal, or {setting}."
         )
     said = ", ".join(f"{key}={_one_line(value)!r}" for key, value in arguments.items())
-    if not await ask(f"May the tool {tool.name} run, with {said or 'no arguments'}?"):
+    text = f"May the tool {tool.name} run, with {said or 'no arguments'}?"
+    if not await context.consult(Inquiry("tool", text, {"tool": tool.name})):
         raise ToolError(f"The user did not allow {tool.name}; go on without it.")
 
 
