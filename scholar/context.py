@@ -57,7 +57,7 @@ class Services:
 @dataclass(frozen=True)
 class Context:
     """The services, as one node of one run sees them. `k` is the passages to read per step,
-    `papers_left` the papers that tools may still add.
+    `papers_left` the papers that tools may still add, and `node` its name.
     """
 
     services: Services
@@ -66,6 +66,7 @@ class Context:
     k: int
     emit: Callable[[Event], None] = lambda _: None
     papers_left: int = 0
+    node: str = ""
 
     @property
     def library(self) -> Library:
@@ -102,14 +103,20 @@ class Context:
     ) -> T:
         """Ask the model that plays `prompt.role`, or `model`; raises ModelError or BudgetSpent."""
         return await self.services.gateway.ask(
-            prompt, reply, ledger=self.ledger, emit=self.emit, on_text=on_text, model=model
+            prompt,
+            reply,
+            ledger=self.ledger,
+            emit=self.emit,
+            on_text=on_text,
+            model=model,
+            node=self.node,
         )
 
 
 def context_for(
-    state: Mapping[str, Any], services: Services, emit: Callable[[Event], None]
+    state: Mapping[str, Any], services: Services, emit: Callable[[Event], None], node: str = ""
 ) -> Context:
-    """The context of one node: its preset, and a ledger that knows what the run has spent."""
+    """The context of one `node`: its preset, and a ledger that knows what the run has spent."""
     settings = services.settings
     preset = settings.preset_named(state.get("preset"))
     started = state.get("started", services.clock())
@@ -123,4 +130,5 @@ def context_for(
     # Branches that run at once take turns, so that together they add no more than one would.
     spoken_for = len(state.get("added", ())) + state.get("turn", 0)
     papers_left = max(0, settings.tools.papers_per_run - spoken_for)
-    return Context(services, preset, ledger, state.get("k") or preset.passages, emit, papers_left)
+    k = state.get("k") or preset.passages
+    return Context(services, preset, ledger, k, emit, papers_left, node)

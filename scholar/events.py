@@ -126,9 +126,10 @@ class Voted:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A model has answered, or failed to."""
+    """A model has answered, or failed to; `step` is the step that it was asked for, if any."""
 
     call: Call
+    step: str = ""
     type: Literal["called"] = "called"
 
 

@@ -14,7 +14,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Literal, TypeVar, get_args
 from weakref import WeakKeyDictionary
@@ -40,7 +42,7 @@ from scholar.agents import (
 from scholar.backends.gateway import Gateway
 from scholar.context import Consult, Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
-from scholar.events import Event, FellBack, Noted
+from scholar.events import Began, Called, Ended, Event, FellBack, Noted
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
 from scholar.state import (
@@ -94,7 +96,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     graph: Any = StateGraph(State, input_schema=Question, output_schema=Published)
 
     def add(name: str, agent: Callable[[Any, Context], Awaitable[Update]]) -> None:
-        graph.add_node(name, _node(agent, services))
+        graph.add_node(name, _node(name, agent, services))
 
     add("intake", planner.intake)
     add("gate", planner.gate)
@@ -186,20 +188,27 @@ async def _services(given: Services | None) -> Services:
 
 
 def _node(
-    agent: Callable[[S, Context], Awaitable[Update]], services: Services | None
+    name: str, agent: Callable[[S, Context], Awaitable[Update]], services: Services | None
 ) -> Callable[[S, Runtime[Services]], Awaitable[Update]]:
-    """`agent` as a LangGraph node: its calls booked, its failures and stand-in models named."""
+    """`agent` as the LangGraph node `name`: framed by Began and Ended, its calls booked, its
+    failures and stand-in models named. One that is cut short has no Ended.
+    """
 
     async def node(state: S, runtime: Runtime[Services]) -> Update:
         known = await _services(runtime.context or services)
         notes: list[str] = []
+        step = state["step"].id if "step" in state else ""
+        began = time.monotonic()
 
         def emit(event: Event) -> None:
+            if isinstance(event, Called):
+                event = replace(event, step=step)
             if isinstance(event, FellBack | Noted):
                 notes.append(event.note)
             runtime.stream_writer(event)
 
-        context = context_for(state, known, emit)
+        emit(Began(name, step))
+        context = context_for(state, known, emit, name)
         before = len(context.ledger.calls)
         try:
             update = await agent(state, context)
@@ -208,6 +217,8 @@ def _node(
             update = {"failure": Failure(outcome, str(error))}
         if notes:
             update = {**update, "notes": [*(update.get("notes") or ()), *dict.fromkeys(notes)]}
+        failure = update.get("failure")
+        emit(Ended(name, step, time.monotonic() - began, failure.message if failure else ""))
         return {"calls": list(context.ledger.calls[before:]), **update}
 
     return node

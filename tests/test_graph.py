@@ -27,9 +27,11 @@ from scholar.backends.gateway import Gateway
 from scholar.context import Context, Services, context_for
 from scholar.errors import ModelRejected, SettingsError, UsageError
 from scholar.events import (
+    Began,
     Called,
     Drafted,
     Drafting,
+    Ended,
     Event,
     Finished,
     Planned,
@@ -582,13 +584,55 @@ async def test_an_unknown_preset_is_refused_with_those_there_are(desk: OpenDesk)
 
 async def test_events_come_in_the_order_in_which_things_happen(desk: OpenDesk) -> None:
     events = await events_of(desk(honest).scholar.start(QUESTION, preset="standard"))
-    kinds = [type(event) for event in events if not isinstance(event, Drafting)]
+    quiet = (Began, Ended, Drafting)
+    kinds = [type(event) for event in events if not isinstance(event, quiet)]
     head = [Called, Planned, Searched, Called, Read, Called, Drafted]
     assert kinds[:7] == head
     assert sorted(k.__name__ for k in kinds[7:-1]) == ["Called"] * 3 + ["Voted"] * 3
     assert kinds[-1] is Finished
     drafting = [type(event) for event in events].index(Drafting)
     assert drafting < [type(event) for event in events].index(Drafted)
+
+
+async def test_each_node_is_framed_by_events_and_named_by_its_calls(desk: OpenDesk) -> None:
+    facets = [{"question": facet, "query": facet} for facet in (QUESTION, "What is BM25?")]
+    at = desk(but(planner=lambda _: {"premises": [], "steps": facets}))
+    events = await events_of(at.scholar.start(QUESTION, preset="standard"))
+    frames = [event for event in events if isinstance(event, Began | Ended)]
+    names = [event.node for event in frames if isinstance(event, Began)]
+    line = "intake gate plan search search read resolve compose verify deliberate publish"
+    assert names == line.split()
+    opened: set[tuple[str, str]] = set()
+    for event in events:
+        match event:
+            case Began(node, step):
+                opened.add((node, step))
+            case Called(call, step):
+                assert (call.node, step) in opened
+            case Ended(node, step, seconds, failed):
+                opened.remove((node, step))
+                assert seconds >= 0
+                assert not failed
+    assert not opened
+    searched = {(event.node, event.step) for event in frames if event.step}
+    assert searched == {("search", "s1"), ("search", "s2")}
+    asked = [event.call.node for event in events if isinstance(event, Called)]
+    assert asked == ["plan", "read", "compose", *["deliberate"] * 3]
+
+
+async def test_a_call_made_for_one_step_names_it(desk: OpenDesk) -> None:
+    events = await events_of(desk(honest).scholar.start(QUESTION, preset="genread"))
+    asked = [(event.call.node, event.step) for event in events if isinstance(event, Called)]
+    assert ("search", "s1") in asked
+    assert ("compose", "") in asked
+
+
+async def test_a_node_that_could_not_do_its_work_says_why_as_it_is_left(desk: OpenDesk) -> None:
+    at = desk(but(writer=lambda _: NO_KEY))
+    events = await events_of(at.scholar.start(QUESTION))
+    failed = {event.node: event.failed for event in events if isinstance(event, Ended)}
+    assert failed["compose"] == str(NO_KEY)
+    assert not any(why for node, why in failed.items() if node != "compose")
 
 
 async def test_the_growing_draft_is_shown_before_it_is_whole(desk: OpenDesk) -> None:

@@ -77,6 +77,7 @@ class _Asking:
     ledger: Ledger
     emit: Callable[[Event], None]
     on_text: Callable[[str], None] | None
+    node: str = ""
 
 
 @dataclass(slots=True)
@@ -146,12 +147,13 @@ class Gateway:
         model: str | None = None,
         seed: int | None = None,
         fresh: bool = False,
+        node: str = "",
     ) -> T:
         """The reply to `prompt`, validated as a `reply`, of the first model of the chain that can.
 
         `model` is the id of one to ask instead of the role's chain. A `fresh` reply is neither
-        taken from disk nor kept. `on_text` gets the whole text so far whenever it grows; it starts
-        anew with each attempt.
+        taken from disk nor kept. `node` is who asks, as its calls are to say. `on_text` gets the
+        whole text so far whenever it grows; it starts anew with each attempt.
 
         Every attempt is entered in `ledger` and emitted as Called, a failed or cancelled one with
         what had been sent and received; a model that stands in for another as FellBack. Raises the
@@ -170,7 +172,7 @@ class Gateway:
         async def asked(of: Backend | str) -> T:
             # Opening a backend and looking up what is known of it read from the disk.
             member = await asyncio.to_thread(self._roster.member, of)
-            asking = _Asking(prompt, member, ledger, emit, on_text)
+            asking = _Asking(prompt, member, ledger, emit, on_text, node)
             if of is not last and (error := asking.member.resting):
                 raise error
             return await self._known_or_asked(asking, request, reply, fresh)
@@ -364,6 +366,7 @@ def _take(asking: _Asking, delta: Delta, heard: _Heard) -> None:
 
 
 def _book(asking: _Asking, call: Call) -> None:
+    call = replace(call, node=asking.node)
     asking.ledger.add(call)
     asking.emit(Called(call))
 
