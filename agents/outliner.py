@@ -17,6 +17,7 @@ from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid
 from scholar.events import Outlined
+from scholar.journal import key_of
 from scholar.library import Library
 from scholar.state import State, Update
 from scholar.values import Column, Draft, Evidence, Section
@@ -70,7 +71,7 @@ async def outline(state: State, context: Context) -> Update:
     """
     most = min(state.get("sections") or SECTIONS, MOST_SECTIONS)
     wanted = _wanted(state)
-    groups = await cluster(state["evidence"], 2 * most, context.library)
+    groups = await _clusters(state["evidence"], 2 * most, context)
     asked: dict[str, Any] = {"question": state["question"], "most": most, "wanted": wanted}
     named = {f"c{n}": group for n, group in enumerate(groups, start=1)}
     shown = await _shown_clusters(named, context, room(context, "outline", **asked))
@@ -88,6 +89,20 @@ async def outline(state: State, context: Context) -> Update:
         notes.append(f"{left_out} quotes found have no place in the outline.")
     context.emit(Outlined(tuple(part.title for part in planned)))
     return {"outline": planned, "asks": columns, "draft": Draft(), "notes": notes}
+
+
+async def _clusters(
+    evidence: Sequence[Evidence], most: int, context: Context
+) -> list[list[Evidence]]:
+    """As `cluster`, and the same whenever the run comes here again."""
+
+    async def make() -> list[list[str]]:
+        groups = await cluster(evidence, most, context.services.library)
+        return [[item.id for item in group] for group in groups]
+
+    by_id = {item.id: item for item in evidence}
+    ids = await context.record.once(key_of("cluster", list(by_id), most), list[list[str]], make)
+    return [[by_id[id] for id in group] for group in ids]
 
 
 async def cluster(

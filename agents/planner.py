@@ -20,6 +20,7 @@ from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid, UsageError
 from scholar.events import Noted, Planned
+from scholar.journal import key_of
 from scholar.state import State, Update, blank, is_review
 from scholar.values import Prior, Step
 
@@ -132,12 +133,7 @@ async def intake(state: State, context: Context) -> Update:
             "This preset reads and writes in one call, and a review is written from quotes; "
             "take another: scholar review … --preset review."
         )
-    answered = state.get("answer")
-    run_id = state.get("run_id")
-    if not run_id or (answered and answered.run_id == run_id):
-        run_id = context.services.new_id()
-    started = context.services.clock()
-    return {**blank(), "question": question, "run_id": run_id, "started": started}
+    return {**blank(), "question": question, "run_id": context.record.run_id}
 
 
 async def gate(state: State, context: Context) -> Update:
@@ -279,7 +275,8 @@ async def _tool_step(state: State, context: Context) -> Planning:
     section 3.)
     """
     known = state["steps"]
-    offer = await tools.offered(context)
+    key = key_of("offer", len(known), state.get("rounds", 0))
+    offer = await context.record.once(key, tools.Offer, lambda: tools.offered(context))
     for note in offer.notes:
         context.emit(Noted(note))
     asked = {

@@ -113,7 +113,7 @@ async def _answer(state: State, context: Context) -> Answer:
         bibliography=tuple(await context.library.papers(list(paper_ids))),
         coverage=await _coverage(state, evidence, context),
         verdicts=tuple(_said_by(verdict, state) for verdict in state.get("verdicts", [])),
-        usage=Usage.of(state.get("calls", []), context.services.clock() - state["started"]),
+        usage=Usage.of(context.record.calls, await context.seconds()),
         notes=(*await _empty(outcome, context), *_all_unlinked(_notes(state, outcome), state)),
         stance=draft.stance,
         basis=draft.basis,

@@ -5,22 +5,28 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.events import Event
+from scholar.journal import Journal, Record, key_of
 from scholar.library import Library
 from scholar.prompts import Prompt
+from scholar.remembered import Remembered
 from scholar.settings import Preset, Settings
 from scholar.tools.mcp import Servers
 from scholar.values import Inquiry
 
 T = TypeVar("T", bound=BaseModel)
 
+HAS_MODELS = "has_models"
+SECONDS = "seconds"
+"""Keys of what a run remembers beside replies and searches."""
 
 Consult = Callable[[Inquiry], Awaitable[Any]]
 """Asks a person and returns the reply."""
@@ -34,8 +40,9 @@ def _new_id() -> str:
 class Services:
     """The services that runs share; what is injected into the graph as its runtime context.
 
-    Without `consult` there is nobody to ask, and what has to be asked for is refused. Without
-    `servers` there are no tools but our own.
+    Without `consult` nobody is at hand, and what has to be asked for is refused, or the run pauses.
+    Without `servers` there are no tools but our own. Without a `journal` in a database, what a run
+    was told is forgotten with it.
     """
 
     settings: Settings
@@ -45,33 +52,38 @@ class Services:
     new_id: Callable[[], str] = _new_id
     consult: Consult | None = None
     servers: Servers | None = None
+    journal: Journal = field(default_factory=Journal)
 
     async def aclose(self) -> None:
         """Let go of connections and files."""
         if self.servers is not None:
             await self.servers.aclose()
         await self.gateway.aclose()
+        await self.journal.aclose()
         self.library.close()
 
 
 @dataclass(frozen=True)
 class Context:
     """The services, as one node of one run sees them. `k` is the passages to read per step,
-    `papers_left` the papers that tools may still add, and `node` its name.
+    `papers_left` the papers that tools may still add, and `node` its name. `library` and `tools`
+    remember what the run was told. `pause` stops the run until a person has replied.
     """
 
     services: Services
     preset: Preset
     ledger: Ledger
+    library: Remembered
     k: int
     emit: Callable[[Event], None] = lambda _: None
     papers_left: int = 0
     node: str = ""
+    pause: Callable[[Inquiry], Any] | None = None
 
     @property
-    def library(self) -> Library:
-        """The literature store."""
-        return self.services.library
+    def record(self) -> Record:
+        """What the run was told before."""
+        return self.ledger.record
 
     @property
     def settings(self) -> Settings:
@@ -81,17 +93,36 @@ class Context:
     @property
     def has_models(self) -> bool:
         """Whether there are models to plan, read, write and judge; else quotes are all."""
-        return self.services.gateway.has_models()
+        told = self.record.told(HAS_MODELS)
+        return self.services.gateway.has_models() if told is None else told == "true"
 
     @property
     def has_person(self) -> bool:
         """Whether there is a person who may be asked."""
-        return self.services.consult is not None
+        return bool(self.services.consult or self.pause or self.record.replaying)
 
     async def consult(self, inquiry: Inquiry) -> Any:
-        """The person's reply to `inquiry`; only where there `has_person`."""
-        assert self.services.consult is not None
-        return await self.services.consult(inquiry)
+        """The person's reply to `inquiry`, a JSON value; only where there `has_person`.
+
+        The node may be left here and entered anew once there is a reply, so it asks at most once.
+        """
+
+        async def ask() -> Any:
+            if self.services.consult is not None:
+                return await self.services.consult(inquiry)
+            assert self.pause is not None
+            return self.pause(inquiry)
+
+        return await self.record.once(reply_key(inquiry), Any, ask)
+
+    async def seconds(self) -> float:
+        """How long the run has been at work, as it is to be published."""
+        told = self.record.told(SECONDS)
+        if self.record.replaying and told is not None:
+            return float(told)
+        seconds = round(self.record.seconds, 3)
+        await self.record.keep(SECONDS, repr(seconds))
+        return seconds
 
     async def ask(
         self,
@@ -114,21 +145,39 @@ class Context:
 
 
 def context_for(
-    state: Mapping[str, Any], services: Services, emit: Callable[[Event], None], node: str = ""
+    state: Mapping[str, Any],
+    services: Services,
+    emit: Callable[[Event], None],
+    node: str = "",
+    *,
+    record: Record | None = None,
+    pause: Callable[[Inquiry], Any] | None = None,
 ) -> Context:
-    """The context of one `node`: its preset, and a ledger that knows what the run has spent."""
+    """The context of one `node`: its preset, and what the run has spent and been told."""
     settings = services.settings
     preset = settings.preset_named(state.get("preset"))
-    started = state.get("started", services.clock())
-    ledger = Ledger(
-        settings.budget,
-        settings.price_of,
-        calls=state.get("calls", ()),
-        elapsed=lambda: services.clock() - started,
-        most_tokens=preset.tokens,
-    )
+    record = record or Record("", services.clock)
+    ledger = _ledger_of(record, settings, preset)
     # Branches that run at once take turns, so that together they add no more than one would.
     spoken_for = len(state.get("added", ())) + state.get("turn", 0)
     papers_left = max(0, settings.tools.papers_per_run - spoken_for)
+    library = Remembered(services.library, record, len(state.get("added", ())))
     k = state.get("k") or preset.passages
-    return Context(services, preset, ledger, k, emit, papers_left, node)
+    return Context(services, preset, ledger, library, k, emit, papers_left, node, pause)
+
+
+def reply_key(inquiry: Inquiry) -> str:
+    """The key under which a run remembers what a person replied to `inquiry`."""
+    return key_of("consult", inquiry)
+
+
+_ledgers: WeakKeyDictionary[Record, Ledger] = WeakKeyDictionary()
+
+
+def _ledger_of(record: Record, settings: Settings, preset: Preset) -> Ledger:
+    """The one ledger of a run, so that branches at once do not spend the same money."""
+    if record not in _ledgers:
+        _ledgers[record] = Ledger(
+            settings.budget, settings.price_of, record=record, most_tokens=preset.tokens
+        )
+    return _ledgers[record]

@@ -6,6 +6,8 @@ ScholarError                exit code
 ├── SourceError             5   a file or service could not be read
 ├── ToolError               5   an action of a plan failed or is not allowed
 ├── LibraryError            5   the library itself cannot be used
+├── RunError                5   a run is not known, is under way elsewhere, or cannot be kept
+│   └── ReplayDiffers           a run played again does not go as it went
 ├── ModelError              4   a model gave no usable reply
 │   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
 │   ├── ModelRejected           the server refuses the request itself (key, name, length)
@@ -51,6 +53,20 @@ class LibraryError(ScholarError):
     """The literature store cannot be opened or written."""
 
     exit_code = 5
+
+
+class RunError(ScholarError):
+    """A run is not known, is worked on elsewhere, or cannot be kept or read."""
+
+    exit_code = 5
+
+
+class ReplayDiffers(RunError):
+    """A run played again asked for something it had not asked for; `node` is where."""
+
+    def __init__(self, message: str, node: str = "") -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class ModelError(ScholarError):

@@ -18,14 +18,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 from weakref import WeakKeyDictionary
 
 import langsmith
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Checkpointer, Send
+from langgraph.types import Checkpointer, Send, interrupt
 
 from scholar import settings as settings_module
 from scholar.agents import (
@@ -40,9 +40,18 @@ from scholar.agents import (
     writer,
 )
 from scholar.backends.gateway import Gateway
-from scholar.context import Consult, Context, Services, context_for
-from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
+from scholar.checkpoints import shape
+from scholar.context import HAS_MODELS, Consult, Context, Services, context_for
+from scholar.errors import (
+    BudgetSpent,
+    LibraryError,
+    ModelError,
+    ReplayDiffers,
+    SettingsError,
+    SourceError,
+)
 from scholar.events import Began, Called, Ended, Event, FellBack, Noted
+from scholar.journal import Journal, Record, RunRow, key_of
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
 from scholar.state import (
@@ -56,7 +65,7 @@ from scholar.state import (
     is_review,
 )
 from scholar.tools.mcp import Servers
-from scholar.values import Outcome
+from scholar.values import Answer, Inquiry, Outcome
 
 Graph = CompiledStateGraph[State, Services, Question, Published]
 S = TypeVar("S", bound=Mapping[str, Any])
@@ -98,7 +107,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     def add(name: str, agent: Callable[[Any, Context], Awaitable[Update]]) -> None:
         graph.add_node(name, _node(name, agent, services))
 
-    add("intake", planner.intake)
+    add("intake", _intake)
     add("gate", planner.gate)
     add("plan", planner.plan)
     add("search", retriever.search)
@@ -112,7 +121,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     add("mend", reviewer.mend)
     add("verify", publisher.verify)
     add("deliberate", _judge)
-    add("publish", publisher.publish)
+    add("publish", _publish)
 
     graph.add_edge(START, "intake")
     graph.add_edge("intake", "gate")
@@ -130,6 +139,38 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     graph.add_edge("publish", END)
     compiled: Graph = graph.compile(checkpointer=checkpointer, name="scholar")
     return compiled.with_config(recursion_limit=_recursion_limit())
+
+
+async def _intake(state: State, context: Context) -> Update:
+    """The planner's intake, and the run's entry in the journal."""
+    update = await planner.intake(state, context)
+    record, services = context.record, context.services
+    if record.told(HAS_MODELS) is None:
+        await record.keep(HAS_MODELS, "true" if context.has_models else "false")
+    asked = cast(Question, {k: v for k, v in state.items() if k in Question.__annotations__})
+    await services.journal.begin(row_of(asked, record.run_id, services))
+    return update
+
+
+async def _publish(state: State, context: Context) -> Update:
+    """The publisher's answer, and how the run has ended in the journal."""
+    update = await publisher.publish(state, context)
+    await context.services.journal.finish(update["answer"], context.services.clock())
+    return update
+
+
+def row_of(asked: Question, run_id: str, services: Services) -> RunRow:
+    """The entry of a run that begins now."""
+    return RunRow(
+        run_id=run_id,
+        thread=asked.get("thread") or run_id,
+        question=asked.get("question", ""),
+        task=asked.get("task", "answer"),
+        preset=asked.get("preset") or services.settings.preset,
+        started=services.clock(),
+        asked=dict(asked),
+        shape=shape(),
+    )
 
 
 async def _judge(state: State, context: Context) -> Update:
@@ -152,6 +193,7 @@ def build_services(
         Gateway(settings, on_notice=on_notice),
         consult=consult,
         servers=Servers(settings),
+        journal=Journal.of(settings, on_notice),
     )
     _keep_traces_here(services)
     return services
@@ -196,6 +238,7 @@ def _node(
 
     async def node(state: S, runtime: Runtime[Services]) -> Update:
         known = await _services(runtime.context or services)
+        record = await known.journal.record(_run_id(state, known), known.clock)
         notes: list[str] = []
         step = state["step"].id if "step" in state else ""
         began = time.monotonic()
@@ -208,10 +251,12 @@ def _node(
             runtime.stream_writer(event)
 
         emit(Began(name, step))
-        context = context_for(state, known, emit, name)
-        before = len(context.ledger.calls)
+        pause = _pause if state.get("person") else None
+        context = context_for(state, known, emit, name, record=record, pause=pause)
         try:
             update = await agent(state, context)
+        except ReplayDiffers as error:
+            raise ReplayDiffers(str(error), error.node or name) from None
         except tuple(_OUTCOMES) as error:
             outcome = next(o for kind, o in _OUTCOMES.items() if isinstance(error, kind))
             update = {"failure": Failure(outcome, str(error))}
@@ -219,9 +264,33 @@ def _node(
             update = {**update, "notes": [*(update.get("notes") or ()), *dict.fromkeys(notes)]}
         failure = update.get("failure")
         emit(Ended(name, step, time.monotonic() - began, failure.message if failure else ""))
-        return {"calls": list(context.ledger.calls[before:]), **update}
+        await _mark(name, state, update, record)
+        return update
 
     return node
+
+
+def _run_id(state: Mapping[str, Any], services: Services) -> str:
+    """The id of the run: a new one where a thread that has answered asks again."""
+    answered: Answer | None = state.get("answer")
+    run_id: str | None = state.get("run_id")
+    if not run_id or (answered and answered.run_id == run_id):
+        return services.new_id()
+    return run_id
+
+
+def _pause(inquiry: Inquiry) -> Any:
+    return interrupt(inquiry)
+
+
+async def _mark(name: str, state: Mapping[str, Any], update: Update, record: Record) -> None:
+    """Remember what a node made of its state; raises ReplayDiffers where it had made another."""
+    known = {key: value for key, value in state.items() if key != "run_id"}
+    key, made = key_of("node", name, known), key_of("update", {**update, "run_id": ""})
+    if not record.replaying:
+        await record.keep(key, made)
+    elif record.told(key) != made:
+        raise ReplayDiffers(f"{name} made something else of the same state", name)
 
 
 def _each_open_step(state: State) -> list[Send] | Literal["publish"] | Writer:

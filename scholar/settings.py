@@ -201,6 +201,7 @@ BuiltIn = Literal[
     "paths",
     "calculate",
 ]
+_POSTGRES = ("postgresql://", "postgres://")
 _SERVED = re.compile(r"[A-Za-z][\w-]*\.[\w-]+")
 """How a tool of a server of the user's own is called: SERVER.TOOL."""
 
@@ -246,6 +247,20 @@ class Mcp(_Strict):
         if bool(self.command) == bool(self.url):
             raise ValueError("a server has either a command or a url")
         return self
+
+
+class Runs(_Strict):
+    """Where runs are kept, so that they can be resumed."""
+
+    database: SecretStr | None = None
+    """The URL of a PostgreSQL database, for several machines; else files in `home`."""
+
+    @field_validator("database")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(_POSTGRES):
+            raise ValueError("runs are kept in PostgreSQL: postgresql://USER@HOST/NAME")
+        return url
 
 
 class Local(_Strict):
@@ -321,6 +336,7 @@ class Settings(BaseSettings):
     mcp: dict[str, Mcp] = Field(default_factory=dict)
     """Servers whose tools may be used, by a name of letters, digits, - and _."""
     local: Local = Local()
+    runs: Runs = Runs()
 
     @field_validator("mcp")
     @classmethod

@@ -13,7 +13,6 @@ from typing_extensions import TypedDict  # LangGraph's server cannot describe ty
 from scholar.values import (
     Action,
     Answer,
-    Call,
     Column,
     Draft,
     Evidence,
@@ -62,7 +61,8 @@ class Question(TypedDict, total=False):
     """What the graph takes in: `question`, and what may be chosen for this run.
 
     With the `task` review, `question` is its topic, `columns` the names of the columns of its table
-    and `sections` the most it may have.
+    and `sections` the most it may have. `thread` names earlier questions that belong to this one.
+    With `person` there is one who may be asked, by pausing the run.
     """
 
     question: str
@@ -72,6 +72,8 @@ class Question(TypedDict, total=False):
     task: Task
     columns: list[str]
     sections: int
+    thread: str
+    person: bool
 
 
 class State(Question, total=False):
@@ -79,7 +81,6 @@ class State(Question, total=False):
     replaced; `blank` undoes all of it.
     """
 
-    started: float
     premises: list[str]
     prior: Prior | None
     steps: list[Step]
@@ -104,7 +105,6 @@ class State(Question, total=False):
     decision: Action | None
     search_rounds: int
     notes: Annotated[list[str], _grown]
-    calls: Annotated[list[Call], _grown]
     failure: Annotated[Failure | None, _first]
     answer: Answer
 
@@ -125,7 +125,7 @@ def blank() -> State:
             "outline": [],
             "asks": [],
             "more": False,
-            **dict.fromkeys(("searched", "hits", "told", "added", "notes", "calls"), None),
+            **dict.fromkeys(("searched", "hits", "told", "added", "notes"), None),
             **dict.fromkeys(_COUNTS, 0),
             **dict.fromkeys(("prior", "draft", "table", "decision", "failure"), None),
         },
@@ -151,10 +151,9 @@ class Branch(TypedDict):
     step: Step
     preset: str
     k: int
-    started: float
+    run_id: str
     read: list[str]
     added: list[str]
-    calls: list[Call]
     turn: int
 
 

@@ -854,7 +854,6 @@ async def test_a_draft_that_was_never_checked_is_checked_on_publishing(
     state: State = {
         "question": QUESTION,
         "run_id": "r",
-        "started": 0.0,
         "evidence": [evidence("e1", RANKING, 8)],
         "draft": draft,
         "failure": Failure(Outcome.CANCELLED, "Cancelled; ask again."),

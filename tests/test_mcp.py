@@ -126,7 +126,7 @@ async def yes(_: Inquiry) -> bool:
     return True
 
 
-async def served(context: Context) -> dict[str, tools.Tool]:
+async def served(context: Context) -> dict[str, tools.Offered]:
     return {tool.name: tool for tool in (await tools.offered(context)).tools if "." in tool.name}
 
 
@@ -138,7 +138,9 @@ async def test_a_programs_tools_are_offered_and_called(at: Open, stdio: Any, log
     context = at(yes, mcp=stdio())
     tool = (await served(context))["notes.look"]
     assert tool.parameters == ("word", "times")
-    assert tool.permissions == {"network", "unknown"}
+    named = await mcp.named("notes.look", context)
+    assert named is not None
+    assert named.permissions == {"network", "unknown"}
     brought = await tools.call("notes.look", {"word": "walk", "times": "2"}, context)
     assert brought.text == "walk is noted 3 times.[2J"
     assert not brought.hits

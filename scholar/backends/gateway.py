@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -48,6 +48,7 @@ from scholar.backends.limits import Entry
 from scholar.backends.pace import Patience, patience
 from scholar.backends.schema import strict_schema
 from scholar.backends.store import Store
+from scholar.backends.told import Told, ended_in, keep_told, told_before, told_key
 from scholar.errors import BudgetSpent, ModelError, ModelUnavailable, ReplyInvalid
 from scholar.events import Called, Event, FellBack, Retrying, Waiting
 from scholar.prompts import Prompt
@@ -151,9 +152,10 @@ class Gateway:
     ) -> T:
         """The reply to `prompt`, validated as a `reply`, of the first model of the chain that can.
 
+        What the run of `ledger` was told before is not asked again.
         `model` is the id of one to ask instead of the role's chain. A `fresh` reply is neither
-        taken from disk nor kept. `node` is who asks, as its calls are to say. `on_text` gets the
-        whole text so far whenever it grows; it starts anew with each attempt.
+        taken from anywhere nor kept. `node` is who asks, as its calls are to say. `on_text` gets
+        the whole text so far whenever it grows; it starts anew with each attempt.
 
         Every attempt is entered in `ledger` and emitted as Called, a failed or cancelled one with
         what had been sent and received; a model that stands in for another as FellBack. Raises the
@@ -167,40 +169,69 @@ class Gateway:
             max_tokens=min(REPLY_TOKENS, self._settings.context_window // 4),
             seed=seed,
         )
-        *others, last = (model,) if model else self._roster.chain(prompt.role)
+        key, record = told_key(prompt, request, model), ledger.record
+        told = None if fresh else told_before(record, key, prompt)
+        if told is not None and (known := _valid(told, reply)) is not None:
+            for event in told.passed:
+                emit(event)
+            if on_text:
+                on_text(told.text)
+            return known
+        passed: list[FellBack] = []
 
-        async def asked(of: Backend | str) -> T:
+        async def asked(of: Backend | str, is_last: bool) -> tuple[str, T]:
             # Opening a backend and looking up what is known of it read from the disk.
             member = await asyncio.to_thread(self._roster.member, of)
             asking = _Asking(prompt, member, ledger, emit, on_text, node)
-            if of is not last and (error := asking.member.resting):
+            if not is_last and (error := asking.member.resting):
                 raise error
             return await self._known_or_asked(asking, request, reply, fresh)
 
-        async with ledger.in_time():
-            for at, one in enumerate(others):
-                try:
-                    return await asked(one)
-                except ModelError as error:
-                    following = shown([*others, last][at + 1])
-                    emit(FellBack(prompt.role, shown(one), following, str(error)))
-            return await asked(last)
+        def fell_back(event: FellBack) -> None:
+            passed.append(event)
+            emit(event)
+
+        chain = (model,) if model else self._roster.chain(prompt.role)
+        try:
+            async with ledger.in_time():
+                text, value = await _first_that_can(chain, prompt.role, asked, fell_back)
+        except (ModelError, BudgetSpent) as error:
+            await keep_told(record, key, ended_in(error, passed))
+            raise
+        if not fresh:
+            await keep_told(record, key, Told(text, passed=tuple(passed)))
+        return value
 
     async def aclose(self) -> None:
         """Close the backends that this gateway has opened, and its file."""
         await self._roster.aclose()
         self._store.close()
 
+    def _sent(self, asking: _Asking, request: Request) -> Call:
+        """A call that is about to be sent, as it is known of if nothing more ever is."""
+        member, tokens = asking.member, likely_tokens(request, "").input
+        return Call(
+            role=asking.prompt.role,
+            model=member.name,
+            input_tokens=tokens,
+            output_tokens=0,
+            seconds=0.0,
+            dollars=asking.ledger.price(member.name, tokens, 0),
+            estimated=True,
+            failed=True,
+            node=asking.node,
+        )
+
     async def _known_or_asked(
         self, asking: _Asking, request: Request, reply: type[T], fresh: bool
-    ) -> T:
+    ) -> tuple[str, T]:
         key = None if fresh else self._key(asking, request)
         if key is not None and (known := await self._cached(asking, key, reply)) is not None:
             return known
         text, value = await self._validated(asking, request, reply)
         if key is not None:
             self._cache.put(key, asking.member.id, text)
-        return value
+        return text, value
 
     def _key(self, asking: _Asking, request: Request) -> str | None:
         """The key of the reply on disk; None where it is not to be kept there."""
@@ -209,7 +240,7 @@ class Gateway:
             return None
         return reply_key(member.address, member.revision, request, prompt.name, prompt.version)
 
-    async def _cached(self, asking: _Asking, key: str, reply: type[T]) -> T | None:
+    async def _cached(self, asking: _Asking, key: str, reply: type[T]) -> tuple[str, T] | None:
         began = time.monotonic()
         text = await asyncio.to_thread(self._cache.get, key)
         if text is None:
@@ -221,8 +252,19 @@ class Gateway:
         if asking.on_text:
             asking.on_text(text)
         seconds = round(time.monotonic() - began, 3)
-        _book(asking, Call(asking.prompt.role, asking.member.name, 0, 0, seconds, 0.0, cached=True))
-        return value
+        call = Call(
+            asking.prompt.role,
+            asking.member.name,
+            0,
+            0,
+            seconds,
+            0.0,
+            cached=True,
+            node=asking.node,
+        )
+        asking.ledger.add(call)
+        asking.emit(Called(call))
+        return text, value
 
     async def _validated(self, asking: _Asking, request: Request, reply: type[T]) -> tuple[str, T]:
         """A reply that fits, shown its mistakes where it did not at first."""
@@ -291,6 +333,8 @@ class Gateway:
         async with member.lane.turn(prompt_tokens + request.max_tokens, on_wait) as entry:
             asking.ledger.check(member.name)
             heard, failed = _Heard(), True
+            # Noted before it is sent, so that a call is known of even if this process dies.
+            number = await asking.ledger.record.begin(self._sent(asking, request))
             try:
                 await self._listen(asking, request, heard)
                 failed = False
@@ -298,7 +342,7 @@ class Gateway:
                 heard.tokens = heard.tokens if error.reached else TokenCount(0, 0)
                 raise
             finally:
-                self._account(asking, request, heard, entry, failed)
+                self._account(asking, request, heard, entry, number, failed)
             return heard.text
 
     async def _listen(self, asking: _Asking, request: Request, heard: _Heard) -> None:
@@ -331,7 +375,13 @@ class Gateway:
             heard.seconds = loop.time() - began
 
     def _account(
-        self, asking: _Asking, request: Request, heard: _Heard, entry: Entry, failed: bool
+        self,
+        asking: _Asking,
+        request: Request,
+        heard: _Heard,
+        entry: Entry,
+        number: int,
+        failed: bool,
     ) -> None:
         """Enter the attempt in the ledger, and take in what it taught about the model."""
         member = asking.member
@@ -347,13 +397,38 @@ class Gateway:
             dollars=asking.ledger.price(member.name, tokens.input, tokens.output),
             estimated=heard.tokens is None,
             failed=failed,
+            node=asking.node,
         )
-        _book(asking, call)
+        asking.ledger.record.end(number, call)
+        asking.emit(Called(call))
         if not failed and heard.first is not None:
             pace = member.facts.pace
             self._roster.learn(
                 member, pace.after(heard.first, heard.seconds, tokens.input, tokens.output)
             )
+
+
+async def _first_that_can(
+    chain: Sequence[Backend | str],
+    role: str,
+    asked: Callable[[Backend | str, bool], Awaitable[tuple[str, T]]],
+    fell_back: Callable[[FellBack], None],
+) -> tuple[str, T]:
+    """The reply of the first of `chain` that gives one; raises the ModelError of the last."""
+    *others, last = chain
+    for at, one in enumerate(others):
+        try:
+            return await asked(one, False)
+        except ModelError as error:
+            fell_back(FellBack(role, shown(one), shown(chain[at + 1]), str(error)))
+    return await asked(last, True)
+
+
+def _valid(told: Told, reply: type[T]) -> T | None:
+    try:
+        return reply.model_validate_json(told.text)
+    except ValidationError:
+        return None  # a later version wants another form
 
 
 def _take(asking: _Asking, delta: Delta, heard: _Heard) -> None:
@@ -363,12 +438,6 @@ def _take(asking: _Asking, delta: Delta, heard: _Heard) -> None:
         heard.text += delta.text
         if asking.on_text:
             asking.on_text(heard.text)
-
-
-def _book(asking: _Asking, call: Call) -> None:
-    call = replace(call, node=asking.node)
-    asking.ledger.add(call)
-    asking.emit(Called(call))
 
 
 def _fell_silent(member: Member, waiting: Patience, heard: _Heard) -> ModelUnavailable:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from scholar.errors import BudgetSpent, SettingsError
+from scholar.journal.record import Record
 from scholar.settings import Budget, Price
 from scholar.values import Call, Usage
 
@@ -41,9 +42,10 @@ class Reservation:
 class Ledger:
     """The calls of one run against its budget.
 
-    `prices` finds a price by a model's bare name. `calls` are those of an earlier part of the same
-    run, and `elapsed` tells the seconds the run has taken. `most_tokens` is a cap of the run's own
-    beside that of the budget; the smaller one holds.
+    `prices` finds a price by a model's bare name. `record` is where the run's calls are kept, those
+    of an earlier part of it among them; without one they are kept here, after `calls`. `elapsed`
+    tells the seconds the run has taken, where the record is not to say so. `most_tokens` is a cap
+    of the run's own beside that of the budget; the smaller one holds.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Ledger:
         budget: Budget,
         prices: Callable[[str], Price | None],
         *,
+        record: Record | None = None,
         calls: Iterable[Call] = (),
-        elapsed: Callable[[], float] = lambda: 0.0,
+        elapsed: Callable[[], float] | None = None,
         most_tokens: int | None = None,
     ) -> None:
         self._own_cap = most_tokens is not None and (
@@ -62,24 +65,26 @@ class Ledger:
         if self._own_cap:
             self._budget = budget.model_copy(update={"tokens": most_tokens})
         self._prices = prices
-        self._calls = list(calls)
-        self._elapsed = elapsed
+        self.record = record or Record("", lambda: 0.0, calls=dict(enumerate(calls)))
+        self._elapsed = elapsed or (lambda: self.record.seconds)
         self._reserved: set[Reservation] = set()
         self._released = asyncio.Event()
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Every call so far, failed ones too, in the order in which they ended."""
-        return tuple(self._calls)
+        """Every call so far, failed ones too, in the order in which they were sent; those under
+        way are not among them.
+        """
+        return self.record.calls
 
     @property
     def usage(self) -> Usage:
         """The sum of all calls, with the seconds of the whole run."""
-        return Usage.of(self._calls, self._elapsed())
+        return Usage.of(self.calls, self._elapsed())
 
     def add(self, call: Call) -> None:
         """Enter a call that has ended."""
-        self._calls.append(call)
+        self.record.add(call)
 
     def price(self, model: str, input_tokens: int, output_tokens: int) -> float | None:
         """US dollars for so many tokens of `model`, or None where its price is not known."""
@@ -102,7 +107,7 @@ class Ledger:
             raise self._spent_on_tokens(self._tokens())
         if budget.seconds is not None and self._elapsed() >= budget.seconds:
             raise _spent(f"{self._elapsed():.0f} of {budget.seconds:g} seconds", "seconds")
-        gpu = sum(call.gpu_seconds for call in self._calls)
+        gpu = sum(call.gpu_seconds for call in self.calls)
         if budget.gpu_seconds is not None and gpu >= budget.gpu_seconds:
             raise _spent(f"{gpu:.0f} of {budget.gpu_seconds:g} GPU-seconds", "gpu_seconds")
 
@@ -190,7 +195,7 @@ class Ledger:
     def _check_prices(self, model: str | None) -> None:
         if self._budget.dollars is None:
             return
-        unknown = [call.model for call in self._calls if call.dollars is None]
+        unknown = [call.model for call in self.calls if call.dollars is None]
         if model is not None and self._prices(model) is None:
             unknown.append(model)
         if unknown:
@@ -202,11 +207,11 @@ class Ledger:
 
     @property
     def _spent_tokens(self) -> int:
-        return sum(call.input_tokens + call.output_tokens for call in self._calls)
+        return sum(call.input_tokens + call.output_tokens for call in self.calls)
 
     @property
     def _spent_dollars(self) -> float:
-        return math.fsum(call.dollars or 0.0 for call in self._calls)
+        return math.fsum(call.dollars or 0.0 for call in self.calls)
 
     def _dollars(self) -> str:
         return f"${self._spent_dollars:.4f} of ${self._budget.dollars:.4f}"

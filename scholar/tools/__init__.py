@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scholar.errors import ToolError
+from scholar.journal import key_of
 from scholar.text import plain
 from scholar.tools import calculate, citations, knowledge, mcp, papers, shelf
 from scholar.tools.tool import LONGEST_ARGUMENT, Brought, Permission, Permissions, Tool
@@ -34,25 +35,40 @@ _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """A tool as a model is told of it."""
+
+    name: str
+    about: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """The tools that a run may use now, and why those of a server could not be had."""
 
-    tools: tuple[Tool, ...]
+    tools: tuple[Offered, ...]
     notes: tuple[str, ...] = ()
 
 
 async def offered(context: Context) -> Offer:
     """The tools that may be called now: ours, then those of the user's servers."""
     served = await mcp.served(context)
-    tools = (*BUILT_IN.values(), *served.tools)
-    return Offer(tuple(tool for tool in tools if not _refusal(tool, context)), served.notes)
+    allowed = (t for t in (*BUILT_IN.values(), *served.tools) if not _refusal(t, context))
+    return Offer(tuple(Offered(t.name, t.about, t.parameters) for t in allowed), served.notes)
 
 
 async def call(name: str, arguments: Mapping[str, str], context: Context) -> Brought:
     """What the tool `name` brings; raises ToolError where it fails or is not allowed.
 
-    Whoever calls, and whatever was offered before: nothing runs without being allowed here.
+    Whoever calls, and whatever was offered before: nothing runs without being allowed here. What a
+    tool has brought a run is not fetched again until the run has added a paper.
     """
+    key = key_of("tool", name, sorted(arguments.items()), context.library.epoch)
+    return await context.record.once(key, Brought, lambda: _call(name, arguments, context))
+
+
+async def _call(name: str, arguments: Mapping[str, str], context: Context) -> Brought:
     tool = await _named(name, context)
     if refusal := _refusal(tool, context):
         raise ToolError(refusal)

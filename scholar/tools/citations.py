@@ -24,8 +24,8 @@ async def _references(
     arguments: Mapping[str, str], context: Context, granted: Permissions
 ) -> Brought:
     paper = await held(argument(arguments, "paper"), context)
-    inside = await context.library.cites(paper.id)
-    printed = await context.library.references_of(paper.id)
+    inside = await context.services.library.cites(paper.id)
+    printed = await context.services.library.references_of(paper.id)
     parts = [listed(inside[:SHOWN]), *map(_printed, printed[: SHOWN - len(inside[:SHOWN])])]
     if "network" in granted and not printed:
         parts += await _walked("references", paper, context)
@@ -36,7 +36,7 @@ async def _citations(
     arguments: Mapping[str, str], context: Context, granted: Permissions
 ) -> Brought:
     paper = await held(argument(arguments, "paper"), context)
-    inside = await context.library.cited_by(paper.id)
+    inside = await context.services.library.cited_by(paper.id)
     parts = [listed(inside[:SHOWN])]
     if "network" in granted and len(inside) < SHOWN:
         parts += await _walked("citations", paper, context)

@@ -31,13 +31,13 @@ Path = tuple[Fact, ...]
 
 
 async def _facts(arguments: Mapping[str, str], context: Context, _: Permissions) -> Brought:
-    graph = _Graph(await context.library.facts())
+    graph = _Graph(await context.services.library.facts())
     found = graph.about[graph.name(argument(arguments, "entity"))][:FACTS]
     return Brought(await _hits(found, context), "\n".join(map(_said, found)))
 
 
 async def _paths(arguments: Mapping[str, str], context: Context, _: Permissions) -> Brought:
-    graph = _Graph(await context.library.facts())
+    graph = _Graph(await context.services.library.facts())
     start, end = (graph.name(argument(arguments, key)) for key in ("start", "end"))
     paths = graph.paths(start, end)
     if not paths:
@@ -97,7 +97,7 @@ def _said(fact: Fact) -> str:
 async def _hits(facts: Sequence[Fact], context: Context) -> tuple[Hit, ...]:
     """The passages that state `facts`, in their order, as many as a step reads."""
     ids = list(dict.fromkeys(id for fact in facts for id in fact.passages))[: context.k]
-    passages = await context.library.passages(ids)
+    passages = await context.services.library.passages(ids)
     return tuple(Hit(passage.id, passage.paper_id, {"fused": 1.0}) for passage in passages)
 
 

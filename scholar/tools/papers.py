@@ -64,13 +64,13 @@ async def _fetch(arguments: Mapping[str, str], context: Context, _: Permissions)
 async def _added(name: str, context: Context) -> Result:
     from scholar.library.ingest import Result, expand, ingest
 
-    known = await context.library.find(name)
+    known = await context.services.library.find(name)
     if known and known.holds == "full":
         return Result(name, "present", known)
     # Only what a service describes goes on: a file that is called like an id is none.
-    expanded = await expand(context.library, [name], context.settings)
+    expanded = await expand(context.services.library, [name], context.settings)
     items = [item for item in expanded if not _is_on_this_machine(item)][:1]
-    results = [result async for result in ingest(context.library, items, context.settings)]
+    results = [result async for result in ingest(context.services.library, items, context.settings)]
     return results[0] if results else Result(name, "failed", None, "No service knows it.")
 
 
@@ -89,8 +89,8 @@ def _said(result: Result) -> str:
 
 async def passages_for(query: str, paper: Paper, context: Context) -> tuple[Hit, ...]:
     """The passages of `paper` with the sentences that fit `query` best, as many as a step reads."""
-    passages = await context.library.passages_of(paper.id)
-    best = await context.library.extract(query, passages, context.k * 4)
+    passages = await context.services.library.passages_of(paper.id)
+    best = await context.services.library.extract(query, passages, context.k * 4)
     scores: dict[str, float] = {}
     for found in best:
         scores.setdefault(found.passage.id, found.score)

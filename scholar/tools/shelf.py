@@ -20,17 +20,17 @@ _TITLE = 160
 
 async def _search(arguments: Mapping[str, str], context: Context, _: Permissions) -> Brought:
     query = argument(arguments, "query")
-    return Brought(
-        tuple(await context.library.search(query, context.k, strategy=context.preset.search))
-    )
+    hits = await context.library.search(query, context.k, strategy=context.preset.search)
+    return Brought(tuple(hits))
 
 
 async def _related(arguments: Mapping[str, str], context: Context, _: Permissions) -> Brought:
     paper = await held(argument(arguments, "paper"), context)
-    hits = await context.library.search(paper.title, context.k * RELATED)
+    hits = await context.services.library.search(paper.title, context.k * RELATED)
     best = _best_of_each(hit for hit in hits if hit.paper_id != paper.id)[:RELATED]
-    near = await context.library.papers([hit.paper_id for hit in best])
-    linked = await context.library.cites(paper.id) + await context.library.cited_by(paper.id)
+    near = await context.services.library.papers([hit.paper_id for hit in best])
+    library = context.services.library
+    linked = await library.cites(paper.id) + await library.cited_by(paper.id)
     both = list({each.id: each for each in (*linked, *near)}.values())[:RELATED]
     return Brought(tuple(best[: context.k]), listed(both) or "No related paper is in the library.")
 
@@ -45,10 +45,10 @@ def _best_of_each(hits: Iterable[Hit]) -> list[Hit]:
 async def held(key: str, context: Context) -> Paper:
     """The paper of the library that `key` names, by an id or its title; raises ToolError."""
     for name in (key, *named_by(key)):
-        if paper := await context.library.find(name):
+        if paper := await context.services.library.find(name):
             return paper
-    hits = await context.library.search(key, 1)
-    found = await context.library.papers([hit.paper_id for hit in hits])
+    hits = await context.services.library.search(key, 1)
+    found = await context.services.library.papers([hit.paper_id for hit in hits])
     if found and _letters(found[0].title) == _letters(key):
         return found[0]
     raise ToolError(f"The library has no paper '{key[:_TITLE]}'; name it by its id or full title.")

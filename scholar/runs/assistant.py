@@ -1,76 +1,30 @@
-"""A run's life: start it, watch it, end it early."""
+"""The assistant from Python: ask, resume, play again, look after runs."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import replace
 from os import PathLike, fspath
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from scholar import settings as settings_module
-from scholar.agents import outliner, publisher
-from scholar.context import Consult, Services, context_for
-from scholar.errors import UsageError
+from scholar.agents import outliner
+from scholar.checkpoints import Checkpoints
+from scholar.context import Consult, Services, reply_key
+from scholar.errors import ReplayDiffers, RunError, UsageError
 from scholar.estimate import Estimate, estimate
-from scholar.events import Called, Event, FellBack, Finished, Noted
-from scholar.graph import Graph, build_graph, build_services
+from scholar.events import Finished, Paused
+from scholar.graph import build_graph, build_services
+from scholar.journal import Journal
 from scholar.library.ingest import Result, expand, ingest
+from scholar.report import to_json
+from scholar.runs.archive import Runs
+from scholar.runs.run import Run
 from scholar.settings import Settings
-from scholar.state import Failure, Question, State
-from scholar.values import Answer, Call, Outcome
-
-
-@dataclass
-class Run:
-    """One question on its way. Iterating over `events` drives it; the last one is `Finished`."""
-
-    graph: Graph
-    services: Services
-    question: Question
-    state: State = field(default_factory=State)
-    calls: list[Call] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """What happens, as it happens. Closing the generator cancels what is under way.
-
-        Raises UsageError where the question cannot be asked.
-        """
-        # The embedder loads while the planner's call is out.
-        warming = asyncio.create_task(self.services.library.warm())
-        parts: Any = self.graph.astream(
-            self.question, context=self.services, stream_mode=["custom", "values"]
-        )
-        try:
-            async with aclosing(parts):
-                async for mode, data in parts:
-                    if mode == "values":
-                        self.state = data
-                        continue
-                    if isinstance(data, Called):
-                        self.calls.append(data.call)
-                    if isinstance(data, FellBack | Noted):
-                        self.notes.append(data.note)
-                    yield data
-            yield Finished(self.state["answer"])
-        finally:
-            await asyncio.gather(warming, return_exceptions=True)
-
-    async def cancelled(self) -> Answer:
-        """What a run that was cut short had found: its answer, with the outcome `cancelled`."""
-        state: State = {
-            "question": self.question["question"],
-            "run_id": self.services.new_id(),
-            "started": self.services.clock(),
-            **self.state,
-            "calls": self.calls,
-            "notes": list(dict.fromkeys([*self.state.get("notes", []), *self.notes])),
-            "failure": Failure(Outcome.CANCELLED, "Cancelled; ask again to start over."),
-        }
-        context = context_for(state, self.services, lambda _: None)
-        return (await publisher.publish(state, context))["answer"]
+from scholar.state import Question
+from scholar.values import Answer, Outcome
 
 
 class Scholar:
@@ -93,7 +47,10 @@ class Scholar:
             settings = settings or settings_module.load()
             services = build_services(settings, on_notice=on_notice, consult=consult)
         self.services = services
-        self.graph = build_graph(self.services)
+        kept = services.settings if services.journal.lasts else None
+        self._checkpoints = Checkpoints(kept, on_notice)
+        self.runs = Runs(services.journal, self._checkpoints)
+        self.graph = build_graph(self.services, checkpointer=self._checkpoints)
 
     async def add(self, *sources: str | PathLike[str]) -> list[Result]:
         """Add files, folders, bibliographies or arXiv ids; one result each, nothing raised."""
@@ -139,11 +96,64 @@ class Scholar:
 
     def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
         """A run that has not begun; iterate over its `events` to drive it."""
-        asked = Question(question=question, preset=preset or self.services.settings.preset)
+        asked = Question(
+            question=question,
+            preset=preset or self.services.settings.preset,
+            run_id=self.services.new_id(),
+        )
         self.services.settings.preset_named(asked["preset"])
         if k is not None:
             asked["k"] = k
-        return Run(self.graph, self.services, asked)
+        return Run(self.graph, self.services, asked, self._checkpoints)
+
+    async def resume(self, run_id: str, *, replies: Mapping[str, Any] | None = None) -> Run:
+        """The run whose id is or begins with `run_id`, to go on where it was.
+
+        `replies` are those to what it asked a person, by the id of the inquiry. No call that was
+        answered is made again. Raises RunError where there is no such run or it has ended for good.
+        """
+        row = await self.runs.find(run_id)
+        if not row.goes_on:
+            state = "is under way" if row.status == "running" else "has ended"
+            raise RunError(f"The run {row.run_id} {state}; see scholar runs show {row.run_id}.")
+        record = await self.services.journal.record(row.run_id, self.services.clock)
+        for id, inquiry in row.waits:
+            if replies and id in replies:
+                await record.keep(reply_key(inquiry), json.dumps(replies[id]))
+        asked = cast(Question, {**row.asked, "run_id": row.run_id})
+        return Run(self.graph, self.services, asked, self._checkpoints, goes_on=True)
+
+    async def replay(self, run_id: str) -> Answer:
+        """The answer that a finished run gave, made again from what it was told, without a model.
+
+        Raises ReplayDiffers with the node at which this version of scholar, or the library, makes
+        something else of it, and RunError where there is nothing to play again.
+        """
+        row = await self.runs.find(run_id)
+        published = await self.runs.answer(row.run_id)
+        if published is None or published.outcome is Outcome.CANCELLED:
+            raise RunError(
+                f"The run {row.run_id} was not played to its end, so it cannot be played again; "
+                f"go on with scholar runs resume {row.run_id}."
+            )
+        record = await self.services.journal.to_replay(row.run_id, self.services.clock)
+        services = replace(self.services, journal=Journal.of_one(record), consult=None)
+        asked = cast(Question, {**row.asked, "run_id": row.run_id})
+        try:
+            ended = await build_graph(services).ainvoke(asked, context=services)
+        except ReplayDiffers as error:
+            raise ReplayDiffers(
+                f"Played again, the run {row.run_id} differs at {error.node}: {error}. Prompts, "
+                "settings or papers are others now; ask anew for an answer of today.",
+                error.node,
+            ) from None
+        answer: Answer = ended["answer"]
+        if to_json(answer) != to_json(published):
+            raise RunError(
+                f"Played again, the run {row.run_id} ends in another answer, though each node "
+                "made the same; what is kept of it has been changed. Ask anew."
+            )
+        return answer
 
     def start_review(
         self,
@@ -174,6 +184,7 @@ class Scholar:
 
     async def aclose(self) -> None:
         """Let go of connections and files."""
+        await self._checkpoints.aclose()
         await self.services.aclose()
 
     async def __aenter__(self) -> Self:
@@ -185,9 +196,13 @@ class Scholar:
 
 async def _answer_of(run: Run) -> Answer:
     answer: Answer | None = None
+    waits = False
     async with aclosing(run.events()) as events:
         async for event in events:
             if isinstance(event, Finished):
                 answer = event.answer
-    assert answer is not None  # a run ends in Finished or raises
+            waits = isinstance(event, Paused)
+    if waits:
+        raise RunError(f"The run waits for a person; go on with scholar runs resume {run.run_id}.")
+    assert answer is not None  # a run ends in Finished or Paused, or raises
     return answer

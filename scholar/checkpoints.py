@@ -1,0 +1,216 @@
+"""Where LangGraph keeps the state of runs between two nodes: its own savers, made robust.
+
+A run does not read its checkpoints while it goes on. So where one cannot be written, on a full
+disk, that is said once and the run ends as it would have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import sqlite3
+import sys
+import time
+import typing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from scholar import state, values
+from scholar.errors import RunError, SettingsError
+from scholar.settings import Settings
+
+FILE = "checkpoints.sqlite"
+REST = 30.0
+"""Seconds in which nothing is written after a failure: each try may wait for a lock."""
+_PLAIN = [
+    kind
+    for module in (values, state)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and is_dataclass(kind)
+]
+KINDS: tuple[type, ...] = (*_PLAIN, values.Outcome)
+"""What a checkpoint may hold beside plain data; nothing else is ever made from one."""
+
+
+def shape() -> str:
+    """A fingerprint of the state and all it may hold: checkpoints of another cannot be read."""
+    said = [
+        (kind.__qualname__, [(field.name, str(field.type)) for field in fields(kind)])
+        for kind in _PLAIN
+    ]
+    known = sorted((name, str(of)) for name, of in typing.get_type_hints(state.State).items())
+    return hashlib.sha256(repr((said, known)).encode()).hexdigest()[:16]
+
+
+class Checkpoints(BaseCheckpointSaver[Any]):
+    """LangGraph's saver for the place that `settings` name, opened when first used; without
+    settings in memory.
+
+    `on_notice` gets a sentence once where a checkpoint cannot be written. Raises RunError where
+    none can be read.
+    """
+
+    def __init__(
+        self, settings: Settings | None, on_notice: Callable[[str], None] = lambda _: None
+    ) -> None:
+        super().__init__(serde=JsonPlusSerializer(allowed_msgpack_modules=KINDS))
+        self._settings = settings
+        self._on_notice = on_notice
+        self._opening = asyncio.Lock()
+        self._opened = AsyncExitStack()
+        self._saver: BaseCheckpointSaver[Any] | None = None
+        self._rests_until = 0.0
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the latest of its thread."""
+        with _readable():
+            return await (await self._open()).aget_tuple(config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """The checkpoints of a thread, newest first."""
+        with _readable():
+            saver = await self._open()
+            async for one in saver.alist(config, filter=filter, before=before, limit=limit):
+                yield one
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint, where it can be kept."""
+        if self._writes:
+            try:
+                saver = await self._open()
+                return await saver.aput(config, checkpoint, metadata, new_versions)
+            except _faults() as error:
+                self._give_up(error)
+        return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a node of an unfinished step has returned, where it can be kept."""
+        if self._writes:
+            try:
+                await (await self._open()).aput_writes(config, writes, task_id, task_path)
+            except _faults() as error:
+                self._give_up(error)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Forget all checkpoints of a run, where there are any."""
+        if self._writes:
+            try:
+                await (await self._open()).adelete_thread(thread_id)
+            except _faults() as error:
+                self._give_up(error)
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        """The version after `current`: all of LangGraph's savers count alike."""
+        number = 0 if current is None else int(str(current).partition(".")[0])
+        # Two branches of one history must not share a version.
+        return f"{number + 1:032}.{random.random():016}"
+
+    async def aclose(self) -> None:
+        """Let go of the database; the next use opens it again."""
+        await self._opened.aclose()
+        self._saver = None
+
+    async def _open(self) -> BaseCheckpointSaver[Any]:
+        async with self._opening:
+            if self._saver is None:
+                self._saver = await self._there(self._settings)
+            return self._saver
+
+    async def _there(self, settings: Settings | None) -> BaseCheckpointSaver[Any]:
+        if settings is None:
+            return InMemorySaver(serde=self.serde)
+        if settings.runs.database is None:
+            return await self._file(settings.home / FILE)
+        return await self._postgres(settings.runs.database.get_secret_value())
+
+    async def _file(self, path: Path) -> BaseCheckpointSaver[Any]:
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        opening = AsyncSqliteSaver.from_conn_string(str(path))
+        saver = await self._opened.enter_async_context(opening)
+        await saver.conn.execute("PRAGMA journal_mode=WAL")
+        # Without its last checkpoint a run goes on from the one before, at no cost.
+        await saver.conn.execute("PRAGMA synchronous=NORMAL")
+        saver.serde = self.serde
+        await saver.setup()
+        return saver
+
+    async def _postgres(self, url: str) -> BaseCheckpointSaver[Any]:
+        try:
+            from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+            from psycopg.rows import dict_row
+            from psycopg_pool import AsyncConnectionPool
+        except ImportError:
+            raise SettingsError(
+                "Runs in PostgreSQL need more packages: pip install 'scholar[postgres]'."
+            ) from None
+        how = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+        pool = AsyncConnectionPool(url, min_size=1, max_size=4, kwargs=how, open=False)
+        await self._opened.enter_async_context(pool)
+        saver = AsyncPostgresSaver(pool, serde=self.serde)  # type: ignore[arg-type]
+        await saver.setup()
+        return saver
+
+    @property
+    def _writes(self) -> bool:
+        return time.monotonic() >= self._rests_until
+
+    def _give_up(self, error: Exception) -> None:
+        self._rests_until = time.monotonic() + REST
+        self._on_notice(
+            f"The state of runs cannot be kept any more ({error}); what is under way goes on, and "
+            "if it is interrupted starts over at no cost where its replies are kept. Make room."
+        )
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What a database raises that cannot be used."""
+    if "psycopg" not in sys.modules:
+        return (OSError, sqlite3.Error)
+    return (OSError, sqlite3.Error, sys.modules["psycopg"].Error)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (*_faults(), ValueError, TypeError, KeyError, AttributeError)):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise RunError(f"The state of the run cannot be read ({reason}).") from error

@@ -1,0 +1,59 @@
+"""How a run and a thread are told of outside the state machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scholar.values import Inquiry, Outcome, Usage
+
+Status = Literal["running", "waiting", "stopped", "finished"]
+RESUMABLE = frozenset(
+    (Outcome.CANCELLED, Outcome.BUDGET_SPENT, Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED)
+)
+"""Outcomes after which a run can go on where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run. Times are in seconds since the epoch; `seconds` is how long it has been at work.
+
+    A `stopped` run was interrupted, a `waiting` one has asked a person `waits`, by id. `asked` is
+    the graph's input, and `shape` that of its state.
+    """
+
+    run_id: str
+    thread: str
+    question: str
+    task: str
+    preset: str
+    started: float
+    status: Status = "running"
+    outcome: Outcome | None = None
+    ended: float | None = None
+    seconds: float = 0.0
+    usage: Usage | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
+    shape: str = ""
+    waits: tuple[tuple[str, Inquiry], ...] = ()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can be resumed."""
+        return self.status in ("waiting", "stopped") or self.outcome in RESUMABLE
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRow:
+    """A thread of `runs` questions that see each other, `seen` when the last one began.
+
+    `notes` stand for its first `noted` runs where all of them no longer fit into a prompt.
+    """
+
+    thread: str
+    title: str
+    started: float
+    runs: int = 0
+    seen: float = 0.0
+    notes: str = ""
+    noted: int = 0
