@@ -66,8 +66,9 @@ class Services:
 @dataclass(frozen=True)
 class Context:
     """The services, as one node of one run sees them. `k` is the passages to read per step,
-    `papers_left` the papers that tools may still add, and `node` its name. `library` and `tools`
-    remember what the run was told. `pause` stops the run until a person has replied.
+    `papers_left` the papers that tools may still add, and `node` its name. `moment` is the same
+    whenever the node is entered with the same state. `pause` stops the run until a person has
+    replied.
     """
 
     services: Services
@@ -78,6 +79,7 @@ class Context:
     emit: Callable[[Event], None] = lambda _: None
     papers_left: int = 0
     node: str = ""
+    moment: str = ""
     pause: Callable[[Inquiry], Any] | None = None
 
     @property
@@ -141,6 +143,7 @@ class Context:
             on_text=on_text,
             model=model,
             node=self.node,
+            moment=self.moment,
         )
 
 
@@ -150,6 +153,7 @@ def context_for(
     emit: Callable[[Event], None],
     node: str = "",
     *,
+    moment: str = "",
     record: Record | None = None,
     pause: Callable[[Inquiry], Any] | None = None,
 ) -> Context:
@@ -163,7 +167,7 @@ def context_for(
     papers_left = max(0, settings.tools.papers_per_run - spoken_for)
     library = Remembered(services.library, record, len(state.get("added", ())))
     k = state.get("k") or preset.passages
-    return Context(services, preset, ledger, library, k, emit, papers_left, node, pause)
+    return Context(services, preset, ledger, library, k, emit, papers_left, node, moment, pause)
 
 
 def reply_key(inquiry: Inquiry) -> str:

@@ -51,7 +51,7 @@ from scholar.errors import (
     SourceError,
 )
 from scholar.events import Began, Called, Ended, Event, FellBack, Noted
-from scholar.journal import Journal, Record, RunRow, key_of
+from scholar.journal import Journal, RunRow, key_of
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
 from scholar.state import (
@@ -252,7 +252,8 @@ def _node(
 
         emit(Began(name, step))
         pause = _pause if state.get("person") else None
-        context = context_for(state, known, emit, name, record=record, pause=pause)
+        moment = _moment(name, state)
+        context = context_for(state, known, emit, name, moment=moment, record=record, pause=pause)
         try:
             update = await agent(state, context)
         except ReplayDiffers as error:
@@ -264,7 +265,7 @@ def _node(
             update = {**update, "notes": [*(update.get("notes") or ()), *dict.fromkeys(notes)]}
         failure = update.get("failure")
         emit(Ended(name, step, time.monotonic() - began, failure.message if failure else ""))
-        await _mark(name, state, update, record)
+        await _mark(context, update)
         return update
 
     return node
@@ -283,14 +284,18 @@ def _pause(inquiry: Inquiry) -> Any:
     return interrupt(inquiry)
 
 
-async def _mark(name: str, state: Mapping[str, Any], update: Update, record: Record) -> None:
+def _moment(name: str, state: Mapping[str, Any]) -> str:
+    """The node and its state, as a key."""
+    return key_of("node", name, {key: value for key, value in state.items() if key != "run_id"})
+
+
+async def _mark(context: Context, update: Update) -> None:
     """Remember what a node made of its state; raises ReplayDiffers where it had made another."""
-    known = {key: value for key, value in state.items() if key != "run_id"}
-    key, made = key_of("node", name, known), key_of("update", {**update, "run_id": ""})
+    record, made = context.record, key_of("update", {**update, "run_id": ""})
     if not record.replaying:
-        await record.keep(key, made)
-    elif record.told(key) != made:
-        raise ReplayDiffers(f"{name} made something else of the same state", name)
+        await record.keep(context.moment, made)
+    elif record.told(context.moment) != made:
+        raise ReplayDiffers("it makes something else of the same state", context.node)
 
 
 def _each_open_step(state: State) -> list[Send] | Literal["publish"] | Writer:

@@ -354,13 +354,15 @@ async def test_quotes_that_can_no_longer_be_checked_are_not_published(
 
 
 class Stalling(FakeBackend):
-    """Never answers the call named `at`, and tells when it is asked."""
+    """Never answers the call named `at`, tells when it is asked and counts how often."""
 
     at: str
     asked: asyncio.Event
+    stalled = 0
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         if call_of(request) == self.at:
+            self.stalled += 1
             self.asked.set()
             await asyncio.Event().wait()
         async for delta in super().stream(request):
@@ -385,7 +387,8 @@ async def test_a_cancelled_run_keeps_what_it_has_found(
         await task
     answer = await run.cancelled()
     assert answer.outcome is Outcome.CANCELLED
-    assert answer.usage.calls == len(backend.requests)
+    assert answer.usage.calls == len(backend.requests) + backend.stalled
+    assert answer.usage.estimated
     assert bool(answer.sentences) == kept
     assert not faults(answer)
 

@@ -26,6 +26,7 @@ from scholar.errors import ToolError
 from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Mcp, Settings, Tools
+from scholar.tools import mcp
 from scholar.tools.mcp import LONGEST_RESULT, Servers
 from scholar.values import Inquiry, Outcome
 

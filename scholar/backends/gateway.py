@@ -149,10 +149,11 @@ class Gateway:
         seed: int | None = None,
         fresh: bool = False,
         node: str = "",
+        moment: str = "",
     ) -> T:
         """The reply to `prompt`, validated as a `reply`, of the first model of the chain that can.
 
-        What the run of `ledger` was told before is not asked again.
+        What the run of `ledger` was told at the same `moment` before is not asked again.
         `model` is the id of one to ask instead of the role's chain. A `fresh` reply is neither
         taken from anywhere nor kept. `node` is who asks, as its calls are to say. `on_text` gets
         the whole text so far whenever it grows; it starts anew with each attempt.
@@ -169,7 +170,7 @@ class Gateway:
             max_tokens=min(REPLY_TOKENS, self._settings.context_window // 4),
             seed=seed,
         )
-        key, record = told_key(prompt, request, model), ledger.record
+        key, record = told_key(moment, prompt, request, model), ledger.record
         told = None if fresh else told_before(record, key, prompt)
         if told is not None and (known := _valid(told, reply)) is not None:
             for event in told.passed:

@@ -33,9 +33,9 @@ class Told:
 _FORM = TypeAdapter(Told)
 
 
-def told_key(prompt: Prompt, request: Request, model: str | None) -> str:
-    """The key of a request, whichever model of a role's chain answers it."""
-    return key_of("reply", prompt.name, prompt.version, request, model)
+def told_key(moment: str, prompt: Prompt, request: Request, model: str | None) -> str:
+    """The key of a request at a `moment` of a run, whichever model of a role's chain answers it."""
+    return key_of("reply", moment, prompt.name, prompt.version, request, model)
 
 
 def told_before(record: Record, key: str, prompt: Prompt) -> Told | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cached_property
 from os import PathLike, fspath
 from typing import Any, Self, cast
 
@@ -16,7 +17,7 @@ from scholar.context import Consult, Services, reply_key
 from scholar.errors import ReplayDiffers, RunError, UsageError
 from scholar.estimate import Estimate, estimate
 from scholar.events import Finished, Paused
-from scholar.graph import build_graph, build_services
+from scholar.graph import Graph, build_graph, build_services
 from scholar.journal import Journal
 from scholar.library.ingest import Result, expand, ingest
 from scholar.report import to_json
@@ -50,7 +51,12 @@ class Scholar:
         kept = services.settings if services.journal.lasts else None
         self._checkpoints = Checkpoints(kept, on_notice)
         self.runs = Runs(services.journal, self._checkpoints)
-        self.graph = build_graph(self.services, checkpointer=self._checkpoints)
+        self._graph = build_graph(self.services, checkpointer=self._checkpoints)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph itself, for those who invoke it without a thread."""
+        return build_graph(self.services)
 
     async def add(self, *sources: str | PathLike[str]) -> list[Result]:
         """Add files, folders, bibliographies or arXiv ids; one result each, nothing raised."""
@@ -104,7 +110,7 @@ class Scholar:
         self.services.settings.preset_named(asked["preset"])
         if k is not None:
             asked["k"] = k
-        return Run(self.graph, self.services, asked, self._checkpoints)
+        return Run(self._graph, self.services, asked, self._checkpoints)
 
     async def resume(self, run_id: str, *, replies: Mapping[str, Any] | None = None) -> Run:
         """The run whose id is or begins with `run_id`, to go on where it was.
@@ -121,7 +127,7 @@ class Scholar:
             if replies and id in replies:
                 await record.keep(reply_key(inquiry), json.dumps(replies[id]))
         asked = cast(Question, {**row.asked, "run_id": row.run_id})
-        return Run(self.graph, self.services, asked, self._checkpoints, goes_on=True)
+        return Run(self._graph, self.services, asked, self._checkpoints, goes_on=True)
 
     async def replay(self, run_id: str) -> Answer:
         """The answer that a finished run gave, made again from what it was told, without a model.
