@@ -158,7 +158,7 @@ def _one(life: dict[str, Any]) -> Said:
     if not died and not text:
         raise AssertionError(f"a run failed by itself: {life}")
     whole = json.loads(text) if text else {"effects": 0, "answer": None}
-    return Said(died=died, **whole)
+    return Said(died=died, effects=whole["effects"], answer=whole["answer"])
 
 
 def _load() -> None:

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from conftest import DATA
 from knowing import Dispute, Hop, Puzzle, entry, knowing, musique, puzzles, strays, wikicontradict
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Seen, for_backend, honest, look
 from papers import QUESTION
 from typer.testing import CliRunner
@@ -362,12 +360,10 @@ async def test_deep_stops_at_the_tokens_it_states(shelf: Library, settings: Sett
     backend = wasteful(honest)
     services = Services(settings, shelf, Gateway(settings, {"*": backend}))
     before = Call("planner", "fake", most - 60_000, 0, 1.0)
-    graph = build_graph(services, checkpointer=InMemorySaver())
-    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
-    asked = Question(question=QUESTION, preset="deep")
-    await graph.ainvoke(asked, thread, interrupt_before=["plan"])
-    await graph.aupdate_state(thread, {"calls": [before]})
-    answer = (await graph.ainvoke(None, thread))["answer"]
+    record = await services.journal.record("r", services.clock)
+    record.add(before)
+    asked = Question(question=QUESTION, preset="deep", run_id="r")
+    answer = (await build_graph(services).ainvoke(asked))["answer"]
     used = answer.usage.input_tokens + answer.usage.output_tokens
     assert used <= most
     assert answer.outcome is Outcome.BUDGET_SPENT
