@@ -102,7 +102,7 @@ async def _answer(state: State, context: Context) -> Answer:
     paper_ids |= dict.fromkeys(row.paper_id for row in rows)
     return Answer(
         run_id=state["run_id"],
-        question=state["question"],
+        question=state.get("words") or state["question"],
         outcome=outcome,
         sentences=tuple(
             sentence
@@ -332,6 +332,8 @@ async def _empty(outcome: Outcome, context: Context) -> tuple[str, ...]:
 
 def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
     notes = list(state.get("notes", []))
+    if state.get("words"):
+        notes.append(f"Understood as: {state['question']}")
     if failure := state.get("failure"):
         notes.insert(0, failure.message)
     draft = state.get("draft")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.events import Event
-from scholar.journal import Journal, Record, key_of
+from scholar.journal import Journal, Past, Record, key_of
 from scholar.library import Library
 from scholar.prompts import Prompt
 from scholar.remembered import Remembered
@@ -116,6 +116,16 @@ class Context:
             return self.pause(inquiry)
 
         return await self.record.once(reply_key(inquiry), Any, ask)
+
+    async def past(self, thread: str) -> Past:
+        """What came in a thread before this run."""
+        threads, run_id = self.services.journal.threads, self.record.run_id
+        return await self.record.once(f"past:{thread}", Past, lambda: threads.past(thread, run_id))
+
+    async def note_past(self, thread: str, notes: str, noted: int) -> None:
+        """Keep notes that stand for the first `noted` turns of a thread."""
+        if not self.record.replaying:
+            await self.services.journal.threads.note(thread, notes, noted)
 
     async def seconds(self) -> float:
         """How long the run has been at work, as it is to be published."""

@@ -5,7 +5,8 @@
                      ├──── another round ─────┘        └───── revise ──────┤
                      └──────────────────── search_more ────────────────────┘
 
-`search` runs once per open step, in parallel. Without a model, `resolve` goes straight to
+`search` runs once per open step, in parallel; `approve` comes before it where a person wants to
+see the plan. Without a model, `resolve` goes straight to
 `publish`; so does every node after a failure, with what there is. Where a review is written,
 `outline → section ⟲ → sum_up` stands for `compose`, with `table` beside the first section, and
 `mend` for its revisions.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import accumulate
 from typing import Any, Literal, TypeVar, cast, get_args
 from weakref import WeakKeyDictionary
@@ -29,11 +30,13 @@ from langgraph.types import Checkpointer, Send, interrupt
 
 from scholar import settings as settings_module
 from scholar.agents import (
+    approval,
     jury,
     outliner,
     planner,
     publisher,
     reader,
+    recall,
     retriever,
     reviewer,
     tabulator,
@@ -50,6 +53,7 @@ from scholar.errors import (
     SettingsError,
     SourceError,
 )
+from scholar.estimate import estimate
 from scholar.events import Began, Called, Ended, Event, FellBack, Noted
 from scholar.journal import Journal, RunRow, key_of
 from scholar.library import Library
@@ -110,6 +114,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     add("intake", _intake)
     add("gate", planner.gate)
     add("plan", planner.plan)
+    add("approve", _approve)
     add("search", retriever.search)
     add("read", reader.read)
     add("resolve", retriever.resolve)
@@ -126,7 +131,9 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     graph.add_edge(START, "intake")
     graph.add_edge("intake", "gate")
     graph.add_conditional_edges("gate", _unless_failed("plan"), ["plan", "publish"])
-    graph.add_conditional_edges("plan", _each_open_step, ["search", *_WRITERS, "publish"])
+    searching = ["search", *_WRITERS, "publish"]
+    graph.add_conditional_edges("plan", _approved_or_asked, ["approve", *searching])
+    graph.add_conditional_edges("approve", _each_open_step, searching)
     graph.add_edge("search", "read")
     graph.add_conditional_edges("read", _unless_failed("resolve"), ["resolve", "publish"])
     graph.add_conditional_edges("resolve", _onward, ["plan", *_WRITERS, "publish"])
@@ -149,6 +156,11 @@ async def _intake(state: State, context: Context) -> Update:
         await record.keep(HAS_MODELS, "true" if context.has_models else "false")
     asked = cast(Question, {k: v for k, v in state.items() if k in Question.__annotations__})
     await services.journal.begin(row_of(asked, record.run_id, services))
+    if thread := state.get("thread"):
+        meant = await recall.meant(update["question"], thread, context)
+        words = update["question"] if meant.question != update["question"] else ""
+        known: Update = {"words": words, "seeds": list(meant.seeds), "notes": list(meant.notes)}
+        return {**update, **known, "question": meant.question}
     return update
 
 
@@ -171,6 +183,15 @@ def row_of(asked: Question, run_id: str, services: Services) -> RunRow:
         asked=dict(asked),
         shape=shape(),
     )
+
+
+async def _approve(state: State, context: Context) -> Update:
+    """A person's word on the plan, where there is somebody."""
+    if not context.has_person:
+        return {"notes": ["Nobody was there to approve the plan, so it was followed as it is."]}
+    known = context.settings.preset_named(state.get("preset"))
+    likely = asdict(estimate(state["question"], known, context.settings, state.get("k")))
+    return await approval.approve(state, context, likely)
 
 
 async def _judge(state: State, context: Context) -> Update:
@@ -296,6 +317,12 @@ async def _mark(context: Context, update: Update) -> None:
         await record.keep(context.moment, made)
     elif record.told(context.moment) != made:
         raise ReplayDiffers("it makes something else of the same state", context.node)
+
+
+def _approved_or_asked(state: State) -> Any:
+    first = state.get("rounds") == 1 and not state.get("search_rounds")
+    asks = state.get("review_plan") and first and not state.get("failure")
+    return "approve" if asks else _each_open_step(state)
 
 
 def _each_open_step(state: State) -> list[Send] | Literal["publish"] | Writer:

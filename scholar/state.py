@@ -62,7 +62,8 @@ class Question(TypedDict, total=False):
 
     With the `task` review, `question` is its topic, `columns` the names of the columns of its table
     and `sections` the most it may have. `thread` names earlier questions that belong to this one.
-    With `person` there is one who may be asked, by pausing the run.
+    With `person` there is one who may be asked, by pausing the run, and who is asked about the plan
+    where `review_plan` is set.
     """
 
     question: str
@@ -74,13 +75,19 @@ class Question(TypedDict, total=False):
     sections: int
     thread: str
     person: bool
+    review_plan: bool
 
 
 class State(Question, total=False):
     """The whole state. Lists marked `_grown` grow, of failures the first stays, all else is
     replaced; `blank` undoes all of it.
+
+    In a thread `question` is made one that can be understood alone, and `words` are the user's own;
+    `seeds` are passages that were quoted before.
     """
 
+    words: str
+    seeds: list[str]
     premises: list[str]
     prior: Prior | None
     steps: list[Step]
@@ -124,6 +131,8 @@ def blank() -> State:
             "premises": [],
             "outline": [],
             "asks": [],
+            "words": "",
+            "seeds": [],
             "more": False,
             **dict.fromkeys(("searched", "hits", "told", "added", "notes"), None),
             **dict.fromkeys(_COUNTS, 0),
@@ -154,6 +163,7 @@ class Branch(TypedDict):
     run_id: str
     read: list[str]
     added: list[str]
+    seeds: list[str]
     turn: int
 
 

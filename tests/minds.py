@@ -82,6 +82,8 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         "one worked example": "teaching",
         'Reply with JSON only: {"ok": true}': "hello",
         "You answer in plain English": "probe",
+        "You rewrite the last question": "standalone",
+        "You shorten the earlier turns": "notes",
     }
     question = _QUESTION.search(user)
     call = name or next(name for mark, name in calls.items() if mark in system)
@@ -177,6 +179,10 @@ def _aside(seen: Seen) -> dict[str, Any]:
             return {"passage": label, "quote": text}
         case "probe":
             return {"colour": "red", "days": 7}
+        case "standalone":
+            return {"question": seen.question}
+        case "notes":
+            return {"notes": re.findall(r"Asked: (.*)", seen.text)[-12:]}
         case _:
             return {"ok": True}
 

@@ -157,8 +157,8 @@ def _one(life: dict[str, Any]) -> Said:
     died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if not died and not text:
         raise AssertionError(f"a run failed by itself: {life}")
-    whole = json.loads(text) if text else {"effects": 0, "answer": None}
-    return Said(died=died, effects=whole["effects"], answer=whole["answer"])
+    whole: dict[str, Any] = json.loads(text) if text else {"effects": 0, "answer": None}
+    return cast(Said, {"died": died, **whole})
 
 
 def _load() -> None:

@@ -8,6 +8,25 @@ from typing import Annotated, Literal
 
 import typer
 
+from scholar.cli.options import (
+    Dollars,
+    Ids,
+    Json,
+    Judge,
+    Limit,
+    Model,
+    NoCache,
+    Out,
+    Parallel,
+    Passages,
+    Preset,
+    Seconds,
+    Seed,
+    Sources,
+    Tokens,
+)
+from scholar.cli.runs import runs, threads
+
 app = typer.Typer(
     name="scholar",
     help="Ask a question of papers. Every sentence of the answer stands on a verbatim quote.",
@@ -21,6 +40,8 @@ library = typer.Typer(help="Look after the library.")
 app.add_typer(papers, name="papers", no_args_is_help=True)
 app.add_typer(library, name="library", no_args_is_help=True)
 app.add_typer(_models, name="models", no_args_is_help=True)
+app.add_typer(runs, name="runs", no_args_is_help=True)
+app.add_typer(threads, name="threads", no_args_is_help=True)
 _evaluation = typer.Typer(help="Measure how well it does on judged sets.")
 app.add_typer(_evaluation, name="eval", no_args_is_help=True)
 
@@ -28,43 +49,6 @@ BENCH_CONCURRENT = "1,4,16"
 """One reader, a jury and its writer, and several questions together."""
 BENCH_TOKENS = 128
 """Two seconds of a fast model, half a minute of a slow one on a laptop."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Ids = Annotated[
-    list[str], typer.Argument(metavar="ID…", help="Paper ids, or unique beginnings of them.")
-]
-Preset = Annotated[str | None, typer.Option(help="How to answer; see scholar presets.")]
-Model = Annotated[str | None, typer.Option(help="openai:NAME or openai:NAME@URL, for every role.")]
-Limit = Annotated[
-    int | None, typer.Option(min=1, help="Ask so many questions, drawn by --seed; else all.")
-]
-Seed = Annotated[int, typer.Option(help="Draws questions, and resamples for the intervals.")]
-Parallel = Annotated[int, typer.Option(min=1, help="Questions under way at a time.")]
-Out = Annotated[
-    str | None,
-    typer.Option(
-        "--out", metavar="FOLDER", help="Where answers are kept, so that a run can go on."
-    ),
-]
-Judge = Annotated[
-    str,
-    typer.Option(help="A model id, nli:FOLDER or none; else whatever plays the juror."),
-]
-
-
-Sources = Annotated[
-    list[str] | None,
-    typer.Option("--with", metavar="SOURCE", help="Add this source first. May be repeated."),
-]
-Passages = Annotated[int | None, typer.Option("-k", min=1, help="Passages to read per step.")]
-Dollars = Annotated[float | None, typer.Option(min=0, help="Spend at most so many US dollars.")]
-Tokens = Annotated[int | None, typer.Option(min=0, help="Use at most so many tokens.")]
-Seconds = Annotated[
-    float | None, typer.Option(min=0, help="Stop asking models after so many seconds.")
-]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
-]
 
 
 @app.command()
@@ -81,6 +65,13 @@ def ask(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
     ] = False,
+    thread: Annotated[
+        str | None,
+        typer.Option(metavar="THREAD", help="Ask within a thread, a new one or one there is."),
+    ] = None,
+    review: Annotated[
+        Literal["plan"] | None, typer.Option(help="Approve or edit the plan before it is followed.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Answer a question from the library, or, without a model, show the quotes that bear on it."""
@@ -88,8 +79,32 @@ def ask(
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(preset, model, budget, no_cache)
-    command = asking.estimate if estimate else asking.ask
-    common.run(command(question, sources or [], flags, k, json))
+    if estimate:
+        common.run(asking.estimate(question, flags, k, json))
+    else:
+        asked = asking.Asked(question, k, thread, review_plan=review == "plan")
+        common.run(asking.ask(asked, sources or [], flags, json))
+
+
+@app.command()
+def chat(
+    thread: Annotated[
+        str | None,
+        typer.Option(metavar="THREAD", help="Go on with this thread, or begin it."),
+    ] = None,
+    preset: Preset = None,
+    model: Model = None,
+    k: Passages = None,
+    budget_dollars: Dollars = None,
+    budget_tokens: Tokens = None,
+    no_cache: NoCache = False,
+) -> None:
+    """Ask one question after another; each sees the earlier ones. The budget is per question."""
+    from scholar.cli import asking, common, talking
+
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens}
+    flags = asking.flags(preset, model, budget, no_cache)
+    common.run(talking.chat(thread, flags, k))
 
 
 @app.command()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from scholar import estimate as estimating
@@ -15,11 +15,11 @@ from scholar.cli.adding import add_all, exit_code, failure, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
 from scholar.errors import BudgetSpent, ModelError, SourceError
-from scholar.events import Finished
+from scholar.events import Finished, Paused
 from scholar.library.ingest import Result
 from scholar.runs import Run, Scholar
-from scholar.settings import Role
-from scholar.values import Answer, Outcome
+from scholar.settings import Role, Settings
+from scholar.values import Answer, Inquiry, Outcome
 
 EXIT_CODES = {
     Outcome.ANSWERED: 0,
@@ -32,6 +32,8 @@ EXIT_CODES = {
     Outcome.BUDGET_SPENT: BudgetSpent.exit_code,
     Outcome.CANCELLED: CANCELLED,
 }
+WAITS = 7
+"""The exit code of a run that waits for a person."""
 CUT_SHORT = frozenset(
     (Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.BUDGET_SPENT, Outcome.CANCELLED)
 )
@@ -52,9 +54,27 @@ def flags(
     }
 
 
-async def estimate(
-    question: str, sources: list[str], flags: dict[str, Any], k: int | None, json: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks."""
+
+    question: str
+    k: int | None = None
+    thread: str | None = None
+    review_plan: bool = False
+
+    def start(self, scholar: Scholar) -> Run:
+        """The run that answers it; it may wait for a person."""
+        return scholar.start(
+            self.question,
+            k=self.k,
+            thread=self.thread,
+            person=True,
+            review_plan=self.review_plan,
+        )
+
+
+async def estimate(question: str, flags: dict[str, Any], k: int | None, json: bool) -> int:
     """Print what the run would take, and call nothing; the library is not looked into."""
     known = settings.load(**flags)
     preset = known.preset_named(None)
@@ -78,17 +98,39 @@ def _dollars(found: estimating.Estimate) -> str:
     return f"${found.dollars[0]:.4f} to ${found.dollars[1]:.4f}"
 
 
-async def ask(
-    question: str, sources: list[str], flags: dict[str, Any], k: int | None, json: bool
-) -> int:
+async def ask(asked: Asked, sources: list[str], flags: dict[str, Any], json: bool) -> int:
     """Ask, show what happens on standard error, and print the answer."""
-    answer = await drive(flags, sources, lambda scholar: scholar.start(question, k=k))
+    return show_end(await drive(flags, sources, asked.start), json=json)
+
+
+def show_end(ended: Answer | Waits, *, json: bool) -> int:
+    """Print the answer, or what the run waits for, and return the exit code."""
+    if isinstance(ended, Waits):
+        return ended.show()
     if json:
-        print_json(report.to_json(answer))
+        print_json(report.to_json(ended))
     else:
         err.print()
-        report.show(answer, out)
-    return exit_code_of(answer, shown=not json and out.is_terminal, json=json)
+        report.show(ended, out)
+    return exit_code_of(ended, shown=not json and out.is_terminal, json=json)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A run that has paused, and what it asks a person."""
+
+    run_id: str
+    inquiries: tuple[Inquiry, ...]
+
+    def show(self) -> int:
+        """Say what the run waits for, and return the exit code."""
+        for inquiry in self.inquiries:
+            err.print(report.plain(inquiry.text), soft_wrap=True)
+        complain(
+            "The run waits for your reply; go on with "
+            f"scholar runs resume {self.run_id} --reply yes, or no."
+        )
+        return WAITS
 
 
 def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
@@ -104,35 +146,45 @@ def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
 
 async def drive(
     flags: dict[str, Any], sources: list[str], start: Callable[[Scholar], Run]
-) -> Answer:
+) -> Answer | Waits:
     """Add `sources`, drive the run that `start` gives with its progress shown, and return how it
     ended.
     """
     known = settings.load(**flags)
+    async with opened(known) as (scholar, progress):
+        run = start(scholar)
+        if sources:
+            _report_added(await add_all(scholar.services.library, known, sources))
+        return await driven(run, progress)
+
+
+@asynccontextmanager
+async def opened(known: Settings) -> AsyncIterator[tuple[Scholar, Progress]]:
+    """The assistant, which asks whoever sits at the terminal, and what shows its progress."""
     progress = Progress(err)
     somebody = sys.stdin.isatty() and err.is_terminal
     consult = progress.consult if somebody else None
     async with Scholar(known, on_notice=notice, consult=consult) as scholar:
-        run = start(scholar)
-        if sources:
-            _report_added(await add_all(scholar.services.library, known, sources))
-        return await _drive(run, progress)
+        yield scholar, progress
 
 
-async def _drive(run: Run, progress: Progress) -> Answer:
-    answer: Answer | None = None
+async def driven(run: Run, progress: Progress) -> Answer | Waits:
+    """Drive a run to its end, its progress shown, or until it waits for a person."""
+    ended: Answer | Waits | None = None
     try:
         with progress:
             async with aclosing(run.events()) as events:
                 async for event in events:
                     progress.show(event)
                     if isinstance(event, Finished):
-                        answer = event.answer
+                        ended = event.answer
+                    if isinstance(event, Paused):
+                        ended = Waits(run.run_id, tuple(what for _, what in event.inquiries))
     except asyncio.CancelledError:
         # Ctrl-C: what was found is kept and shown, and the exit code says that it was cut short.
-        answer = await run.cancelled()
-    assert answer is not None  # a run ends in Finished, raises or is cancelled
-    return answer
+        ended = await run.cancelled()
+    assert ended is not None  # a run ends in Finished or Paused, raises or is cancelled
+    return ended
 
 
 def _report_added(results: list[Result]) -> None:

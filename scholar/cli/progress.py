@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -49,18 +49,40 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    async def consult(self, inquiry: Inquiry) -> bool:
-        """Whether the user says yes to `inquiry`; anything but y or yes is a no."""
+    async def consult(self, inquiry: Inquiry) -> Any:
+        """What the user replies to `inquiry`: to one about a plan yes, no or other questions, to
+        any other yes or no. Anything but y or yes is a no.
+        """
         async with self._asking:
             self._live.stop()
-            question = Text(f"{report.plain(inquiry.text)} [y/N] ")
-            self._console.print(question, end="", soft_wrap=True)
             try:
-                answer = await _line_of_input()
+                if inquiry.kind == "plan":
+                    return await self._consult_on_plan(inquiry)
+                return await self._agrees(report.plain(inquiry.text), "y/N")
             finally:
                 if self._console.is_terminal:
                     self._live.start()
-        return answer.strip().lower() in ("y", "yes")
+
+    async def _agrees(self, question: str, choices: str) -> bool:
+        return (await self._typed(f"{question} [{choices}] ")).lower() in ("y", "yes")
+
+    async def _consult_on_plan(self, inquiry: Inquiry) -> Any:
+        self._console.print("The plan is to search for:")
+        for n, step in enumerate(inquiry.detail["steps"], start=1):
+            self._console.print(Text(f"  {n}. {report.plain(step)}"))
+        self._console.print(_likely(inquiry.detail["estimate"]), style="dim")
+        word = (await self._typed("Follow it? [y/N, or e to edit] ")).lower()
+        if word not in ("e", "edit"):
+            return word in ("y", "yes")
+        self._console.print("One question a line; an empty line ends.", style="dim")
+        questions: list[str] = []
+        while line := await self._typed(f"  {len(questions) + 1}. "):
+            questions.append(line)
+        return questions
+
+    async def _typed(self, prompt: str) -> str:
+        self._console.print(Text(prompt), end="", soft_wrap=True)
+        return (await line_of_input()).strip()
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -146,7 +168,7 @@ class Progress:
         self._live.update(Group(*parts))
 
 
-async def _line_of_input() -> str:
+async def line_of_input() -> str:
     """The next line that the user types, or "" at the end of input."""
     loop = asyncio.get_running_loop()
     typed: asyncio.Future[str] = loop.create_future()
@@ -163,6 +185,15 @@ async def _line_of_input() -> str:
     # Ctrl-C must not wait for a line, so the thread is one that nobody waits for.
     threading.Thread(target=read, daemon=True).start()
     return await typed
+
+
+def _likely(estimate: dict[str, Any]) -> str:
+    (few, many), (least, most) = estimate["calls"], estimate["tokens"]
+    likely = f"{few} to {many} calls, {least:,} to {most:,} tokens"
+    if estimate["dollars"] is None:
+        return f"The whole run is likely to take {likely}."
+    low, high = estimate["dollars"]
+    return f"The whole run is likely to take {likely}, ${low:.4f} to ${high:.4f}."
 
 
 def _read(quotes: int, papers: int, dropped: int) -> str:

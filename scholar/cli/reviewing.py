@@ -8,7 +8,7 @@ from typing import Any, Literal
 import typer
 
 from scholar import markdown, report
-from scholar.cli.asking import drive, exit_code_of
+from scholar.cli.asking import Waits, drive, exit_code_of
 from scholar.cli.common import err, out, print_json
 from scholar.runs import Run, Scholar
 
@@ -36,6 +36,8 @@ class Asked:
 async def review(asked: Asked, sources: list[str], flags: dict[str, Any], form: Form) -> int:
     """Write the review, show what happens on standard error, and print it."""
     answer = await drive(flags, sources, asked.start)
+    if isinstance(answer, Waits):
+        return answer.show()
     if form == "json":
         print_json(report.to_json(answer))
     elif form == "markdown":

@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, RowMapping
 
 from scholar.errors import RunError
@@ -22,10 +21,23 @@ from scholar.journal.claims import Claim, Claims
 from scholar.journal.database import FILE, Database
 from scholar.journal.record import Record, key_of
 from scholar.journal.rows import RESUMABLE, RunRow, Status, ThreadRow
+from scholar.journal.statements import insert, put
+from scholar.journal.threads import Past, Threads, Turn
 from scholar.settings import Settings
 from scholar.values import Answer, Call, Inquiry, Outcome, Usage
 
-__all__ = ["RESUMABLE", "Journal", "Record", "RunRow", "Status", "ThreadRow", "key_of"]
+__all__ = [
+    "RESUMABLE",
+    "Journal",
+    "Past",
+    "Record",
+    "RunRow",
+    "Status",
+    "ThreadRow",
+    "Threads",
+    "Turn",
+    "key_of",
+]
 
 LOCKS = "locks"
 MOST_HELD = 1_000
@@ -43,6 +55,7 @@ class Journal:
     """
 
     def __init__(self, database: Database | None = None, claims: Claims | None = None) -> None:
+        self.threads = Threads(database)
         self._database = database
         self._claims = claims
         self._live: WeakValueDictionary[str, Record] = WeakValueDictionary()
@@ -98,7 +111,7 @@ class Journal:
         row = {"run_id": run_id, "key": key, "text": text}
 
         def work(connection: Connection) -> None:
-            _put(connection, schema.told, row)
+            put(connection, schema.told, row)
             _update(connection, run_id, seconds=seconds)
 
         await self._database.written(work)
@@ -108,7 +121,7 @@ class Journal:
         assert self._database is not None
         text = _CALL.dump_json(call).decode()
         row = {"run_id": run_id, "number": number, "call": text, "ended": ended}
-        future = self._database.write(lambda connection: _put(connection, schema.calls, row))
+        future = self._database.write(lambda connection: put(connection, schema.calls, row))
         return asyncio.wrap_future(future)
 
     def claim(self, run_id: str) -> Claim:
@@ -132,7 +145,9 @@ class Journal:
             "status": "running",
             "started": row.started,
         }
-        await self._database.written(lambda c: _insert(c, schema.runs, values))
+        if row.thread != row.run_id:
+            await self.threads.begin(row.thread, row.question, row.started)
+        await self._database.written(lambda c: insert(c, schema.runs, values))
 
     async def go_on(self, run_id: str, shape: str) -> None:
         """Enter that a run goes on, with a state of this `shape`."""
@@ -163,7 +178,7 @@ class Journal:
         }
 
         def work(connection: Connection) -> None:
-            _put(connection, schema.answers, {"run_id": answer.run_id, "answer": text})
+            put(connection, schema.answers, {"run_id": answer.run_id, "answer": text})
             _update(connection, answer.run_id, **values)
 
         await self._database.written(work)
@@ -204,10 +219,13 @@ class Journal:
         rows = await self._rows(query.order_by(schema.calls.c.number))
         return [_CALL.validate_json(row["call"]) for row in rows]
 
-    async def ask_to_end(self, run_id: str) -> None:
-        """Ask whoever works on a run to end it; raises RunError."""
-        if self._database is not None:
-            await self._database.change(lambda c: _update(c, run_id, cancel=True))
+    async def ask_to_end(self, run_id: str) -> RunRow:
+        """Ask whoever works on a run to end it, and return the run; raises RunError."""
+        row = await self.find(run_id)
+        if row.status != "running" or self._database is None:
+            raise RunError(f"The run {row.run_id} is not under way; see scholar runs list.")
+        await self._database.change(lambda c: _update(c, row.run_id, cancel=True))
+        return row
 
     async def is_to_end(self, run_id: str) -> bool:
         """Whether somebody has asked to end a run."""
@@ -293,23 +311,6 @@ def _remembered(
     seconds = connection.scalar(sa.select(runs.c.seconds).where(runs.c.run_id == run_id))
     made = {row.number: _CALL.validate_json(row.call) for row in connection.execute(sent)}
     return known, made, seconds or 0.0
-
-
-def _insert(connection: Connection, table: sa.Table, row: dict[str, Any]) -> None:
-    """Insert a row, unless there is one with its key."""
-    connection.execute(_into(connection, table).on_conflict_do_nothing(), row)
-
-
-def _put(connection: Connection, table: sa.Table, row: dict[str, Any]) -> None:
-    """Insert a row, or put it in the place of the one with its key."""
-    insert = _into(connection, table)
-    keys = [column.name for column in table.primary_key]
-    others = {name: insert.excluded[name] for name in row if name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), row)
-
-
-def _into(connection: Connection, table: sa.Table) -> Any:
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def _update(connection: Connection, run_id: str, **values: Any) -> None:

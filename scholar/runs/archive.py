@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from scholar.checkpoints import Checkpoints
-from scholar.errors import RunError
 from scholar.journal import Journal, RunRow
 from scholar.values import Answer, Call
 
@@ -36,11 +35,7 @@ class Runs:
 
     async def cancel(self, run_id: str) -> RunRow:
         """Ask whoever works on a run to end it, which takes a second, and return the run."""
-        row = await self.find(run_id)
-        if row.status != "running":
-            raise RunError(f"The run {row.run_id} is not under way; see scholar runs list.")
-        await self._journal.ask_to_end(row.run_id)
-        return row
+        return await self._journal.ask_to_end(run_id)
 
     async def remove(self, run_id: str) -> RunRow:
         """Forget a run that is not under way, and return what it was."""

@@ -100,13 +100,30 @@ class Scholar:
         settings = self.services.settings
         return estimate(question, settings.preset_named(preset), settings, k)
 
-    def start(self, question: str, *, preset: str | None = None, k: int | None = None) -> Run:
-        """A run that has not begun; iterate over its `events` to drive it."""
+    def start(
+        self,
+        question: str,
+        *,
+        preset: str | None = None,
+        k: int | None = None,
+        thread: str | None = None,
+        person: bool = False,
+        review_plan: bool = False,
+    ) -> Run:
+        """A run that has not begun; iterate over its `events` to drive it.
+
+        With `person` it pauses where a person has to be asked and `consult` was not given, and with
+        `review_plan` it has its plan approved. Raises SettingsError for an unknown preset.
+        """
         asked = Question(
             question=question,
             preset=preset or self.services.settings.preset,
             run_id=self.services.new_id(),
+            person=person,
+            review_plan=review_plan,
         )
+        if thread is not None:
+            asked["thread"] = thread
         self.services.settings.preset_named(asked["preset"])
         if k is not None:
             asked["k"] = k

@@ -1,0 +1,151 @@
+"""`scholar runs …`, what only looks at runs: it opens neither the library nor a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from scholar import report, settings
+from scholar.cli.common import err, notice, out, print_json
+from scholar.errors import RunError, UsageError
+from scholar.journal import Journal, RunRow
+
+PATIENCE = 3.0
+"""Seconds to wait until a run has ended that was asked to: it has one."""
+
+
+@asynccontextmanager
+async def kept() -> AsyncIterator[Journal]:
+    """The journal of runs."""
+    journal = Journal.of(settings.load(), notice)
+    try:
+        yield journal
+    finally:
+        await journal.aclose()
+
+
+async def show_all(most: int | None, thread: str | None, json: bool) -> int:
+    """Print the runs, newest first."""
+    async with kept() as journal:
+        rows = await journal.runs(most=most, thread=thread)
+    if json:
+        print_json([run_to_json(row) for row in rows])
+    elif not rows:
+        err.print('There are no runs yet; begin one with scholar ask "…".')
+    else:
+        show_rows(rows)
+    return 0
+
+
+def show_rows(rows: Sequence[RunRow]) -> None:
+    """Print runs as a table."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("run", "begun", "outcome"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("question", no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in rows:
+        begun = datetime.fromtimestamp(row.started, UTC).astimezone().strftime("%d %b %H:%M")
+        said = str(row.outcome or row.status).replace("_", " ")
+        table.add_row(row.run_id, begun, said, Text(report.plain(row.question)))
+    out.print(table)
+
+
+def run_to_json(row: RunRow) -> dict[str, Any]:
+    """A run as plain data; `outcome` is null until it has ended. Times are ISO 8601."""
+    return {
+        "run_id": row.run_id,
+        "question": row.question,
+        "outcome": None if row.outcome is None else row.outcome.value,
+        "status": row.status,
+        "started": _iso(row.started),
+        "ended": None if row.ended is None else _iso(row.ended),
+        "seconds": round(row.seconds, 3),
+        "thread": row.thread,
+        "task": row.task,
+        "preset": row.preset,
+        "usage": None if row.usage is None else asdict(row.usage),
+        "waits": [inquiry.text for _, inquiry in row.waits],
+    }
+
+
+async def show(run_id: str, json: bool) -> int:
+    """Print how a run went."""
+    async with kept() as journal:
+        row = await journal.find(run_id)
+        answer, calls = await journal.answer(row.run_id), await journal.calls(row.run_id)
+    if json:
+        said = None if answer is None else report.to_json(answer)
+        print_json({**run_to_json(row), "answer": said, "calls": [asdict(call) for call in calls]})
+        return 0
+    show_rows([row])
+    if answer is not None:
+        out.print()
+        report.show(answer, out)
+    return 0
+
+
+async def cancel(run_id: str) -> int:
+    """Ask whoever works on a run to end it, and wait until it has."""
+    async with kept() as journal:
+        row = await journal.ask_to_end(run_id)
+        for _ in range(int(PATIENCE / 0.05)):
+            if (await journal.find(row.run_id)).status != "running":
+                out.print(f"Cancelled; go on with scholar runs resume {row.run_id}.")
+                return 0
+            await asyncio.sleep(0.05)
+    raise RunError(
+        f"The run {row.run_id} does not end; see whether its process hangs, and end that."
+    )
+
+
+async def export(run_id: str, where: str | None) -> int:
+    """Print or write all that is kept of a run."""
+    async with kept() as journal:
+        row = await journal.find(run_id)
+        answer, calls = await journal.answer(row.run_id), await journal.calls(row.run_id)
+    whole = {
+        **run_to_json(row),
+        "answer": None if answer is None else report.to_json(answer),
+        "calls": [asdict(call) for call in calls],
+    }
+    if where is None:
+        print_json(whole)
+    else:
+        write(where, json_module.dumps(whole, ensure_ascii=False, indent=2) + "\n")
+    return 0
+
+
+def write(where: str, text: str) -> None:
+    """Write `text` to the file `where`; raises UsageError where it cannot be written."""
+    try:
+        Path(where).write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{where} cannot be written ({error.strerror}); name another file."
+        ) from None
+    err.print(f"Written to {where}.", style="dim")
+
+
+async def remove(run_ids: Sequence[str]) -> int:
+    """Forget runs."""
+    from scholar.checkpoints import Checkpoints  # LangGraph takes its time to load
+    from scholar.runs.archive import Runs
+
+    async with kept() as journal, aclosing(Checkpoints(settings.load(), notice)) as checkpoints:
+        for run_id in run_ids:
+            row = await Runs(journal, checkpoints).remove(run_id)
+            out.print(f"Removed {row.run_id}: {report.plain(row.question)}", soft_wrap=True)
+    return 0
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
