@@ -77,36 +77,9 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "says": text,
         "number": 2,
         "sources": 4,
+        "turns": [text],
     }
     return {variable: everything[variable] for variable in variables(name)}
-
-
-def _of_reviews(text: str) -> dict[str, Any]:
-    quote = SimpleNamespace(id="e1", title=text, text=text)
-    line = SimpleNamespace(number=1, text=text, evidence=("e1",))
-    part = SimpleNamespace(title=text, text=text, lines=[line])
-    return {
-        "parts": [part],
-        "earlier": [part],
-        "clusters": [SimpleNamespace(id="c1", quotes=[quote], more=2)],
-        "wanted": [text],
-        "number": 2,
-        "says": text,
-        "title": text,
-        "titles": [text],
-        "sources": 3,
-        "papers": [SimpleNamespace(id="t1", title=text, quotes=[quote])],
-        "columns": [SimpleNamespace(id="c1", name=text, asks=text)],
-    }
-
-
-def _of_evaluation(text: str) -> dict[str, Any]:
-    return {
-        "statement": text,
-        "texts": [SimpleNamespace(title=text, text=text)],
-        "answers": [text],
-        "lines": [text],
-    }
 
 
 @pytest.mark.parametrize("name", PROMPTS)
