@@ -164,6 +164,7 @@ class Branch(TypedDict):
     read: list[str]
     added: list[str]
     seeds: list[str]
+    person: bool
     turn: int
 
 

@@ -177,6 +177,13 @@ def _aside(seen: Seen) -> dict[str, Any]:
         case "teaching":
             label, text = next(iter(seen.passages.items()))
             return {"passage": label, "quote": text}
+        case _:
+            return _otherwise(seen)
+
+
+def _otherwise(seen: Seen) -> dict[str, Any]:
+    """What is asked about a model, or about a conversation."""
+    match seen.call:
         case "probe":
             return {"colour": "red", "days": 7}
         case "standalone":
