@@ -26,6 +26,7 @@ from scholar.cli.options import (
     Tokens,
 )
 from scholar.cli.runs import runs, threads
+from scholar.cli.watch import watch
 
 app = typer.Typer(
     name="scholar",
@@ -42,6 +43,7 @@ app.add_typer(library, name="library", no_args_is_help=True)
 app.add_typer(_models, name="models", no_args_is_help=True)
 app.add_typer(runs, name="runs", no_args_is_help=True)
 app.add_typer(threads, name="threads", no_args_is_help=True)
+app.add_typer(watch, name="watch", no_args_is_help=True)
 _evaluation = typer.Typer(help="Measure how well it does on judged sets.")
 app.add_typer(_evaluation, name="eval", no_args_is_help=True)
 

@@ -23,6 +23,7 @@ from scholar.journal.record import Record, key_of
 from scholar.journal.rows import RESUMABLE, RunRow, Status, ThreadRow
 from scholar.journal.statements import insert, put
 from scholar.journal.threads import Past, Threads, Turn
+from scholar.journal.watches import Watches
 from scholar.settings import Settings
 from scholar.values import Answer, Call, Inquiry, Outcome, Usage
 
@@ -75,6 +76,13 @@ class Journal:
         url = None if shared is None else _driven(shared.get_secret_value())
         file = sa.URL.create("sqlite", database=str(settings.home / FILE))
         return cls(Database(url or file, on_notice), Claims(settings.home / LOCKS, url))
+
+    @property
+    def watches(self) -> Watches:
+        """The standing questions; raises RunError where runs are not kept."""
+        if self._database is None:
+            raise RunError("Standing questions need a journal that is kept; open one by settings.")
+        return Watches(self._database)
 
     @property
     def lasts(self) -> bool:

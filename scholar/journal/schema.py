@@ -75,4 +75,17 @@ threads = sa.Table(
 )
 """`notes` stand for the first `noted` runs of a thread, where all of them no longer fit."""
 
+watches = sa.Table(
+    "scholar_watches",
+    metadata,
+    sa.Column("watch_id", sa.Text, primary_key=True),
+    sa.Column("question", sa.Text, nullable=False),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("preset", sa.Text, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("checked", sa.Float),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("seen", sa.Text, nullable=False),
+)
+
 OF_A_RUN = (told, calls, answers, runs)

@@ -20,6 +20,7 @@ from scholar.library.passages import cut
 from scholar.readers import SUFFIXES, Document, read
 from scholar.settings import Settings
 from scholar.sources import FORMATS, Record, Skipped, Source
+from scholar.sources.arxiv import ArxivSource
 from scholar.values import Paper
 
 Status = Literal["added", "present", "failed"]
@@ -71,8 +72,10 @@ async def expand(
     query: str = "",
     limit: int = 20,
     service: str = "arxiv",
+    newest: bool = False,
 ) -> list[Item]:
-    """The single items that `names` mean, with what `service` finds for `query`.
+    """The single items that `names` mean, with what `service` finds for `query`: what fits best,
+    or, where arXiv is asked, what is `newest`.
 
     Folders are walked, bibliographies read, and the services asked once for all ids whose full text
     is not there yet. Nothing is raised: what cannot be used is an item that says so.
@@ -93,7 +96,11 @@ async def expand(
     if ids:
         items += await _look_up(services, ids)
     if query:
-        items += await _ask(services[service].search(query, limit), f"{service}: {query}")
+        source = services[service]
+        search = source.search
+        if newest and isinstance(source, ArxivSource):
+            search = source.newest
+        items += await _ask(search(query, limit), f"{service}: {query}")
     return items
 
 

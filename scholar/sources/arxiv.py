@@ -18,7 +18,7 @@ from scholar.errors import SourceError
 from scholar.settings import Settings
 from scholar.sources.names import parse_id
 from scholar.sources.record import Record, Skipped, Status
-from scholar.sources.web import DAY, WEEK, OtherThing, Service, Web
+from scholar.sources.web import DAY, HOUR, WEEK, OtherThing, Service, Web
 from scholar.values import Paper
 
 if TYPE_CHECKING:
@@ -66,10 +66,19 @@ class ArxivSource:
 
     async def search(self, query: str, limit: int) -> list[Record | Skipped]:
         """At most `limit` papers for `query` in arXiv's syntax, the most relevant first."""
+        return await self._searched(query, limit, DAY)
+
+    async def newest(self, query: str, limit: int) -> list[Record | Skipped]:
+        """As `search`, but those submitted last, the newest first."""
+        return await self._searched(query, limit, HOUR, newest=True)
+
+    async def _searched(
+        self, query: str, limit: int, age: float, *, newest: bool = False
+    ) -> list[Record | Skipped]:
         if limit < 1 or not query.strip():
             return []
         words = " ".join(query.split())
-        results = await self._results(DAY, limit=limit, query=words)
+        results = await self._results(age, limit=limit, query=words, newest=newest)
         return [_record(result) for result in results]
 
     async def status(self, papers: Sequence[Paper]) -> dict[str, Status]:
@@ -143,6 +152,8 @@ def _ask(
 ) -> list[arxiv.Result]:
     import arxiv
 
+    if search.pop("newest", False):
+        search["sort_by"] = arxiv.SortCriterion.SubmittedDate
     client = _client(api, get)
     client.page_size = min(limit, _PAGE)
     try:
