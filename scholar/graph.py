@@ -42,7 +42,7 @@ from scholar.agents import (
 from scholar.backends.gateway import Gateway
 from scholar.context import Consult, Context, Services, context_for
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SettingsError, SourceError
-from scholar.events import Began, Called, Ended, Event, FellBack, Noted
+from scholar.events import Began, Called, Ended, Event, Exchanged, FellBack, Noted, Used
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
 from scholar.state import (
@@ -201,7 +201,7 @@ def _node(
         began = time.monotonic()
 
         def emit(event: Event) -> None:
-            if isinstance(event, Called):
+            if isinstance(event, Called | Exchanged | Used):
                 event = replace(event, step=step)
             if isinstance(event, FellBack | Noted):
                 notes.append(event.note)

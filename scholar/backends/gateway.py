@@ -49,7 +49,7 @@ from scholar.backends.pace import Patience, patience
 from scholar.backends.schema import strict_schema
 from scholar.backends.store import Store
 from scholar.errors import BudgetSpent, ModelError, ModelUnavailable, ReplyInvalid
-from scholar.events import Called, Event, FellBack, Retrying, Waiting
+from scholar.events import Called, Event, Exchanged, FellBack, Retrying, Waiting
 from scholar.prompts import Prompt
 from scholar.settings import Settings
 from scholar.values import Call
@@ -195,8 +195,10 @@ class Gateway:
         self, asking: _Asking, request: Request, reply: type[T], fresh: bool
     ) -> T:
         key = None if fresh else self._key(asking, request)
-        if key is not None and (known := await self._cached(asking, key, reply)) is not None:
-            return known
+        if key is not None:
+            known = await self._cached(asking, request, key, reply)
+            if known is not None:
+                return known
         text, value = await self._validated(asking, request, reply)
         if key is not None:
             self._cache.put(key, asking.member.id, text)
@@ -209,7 +211,9 @@ class Gateway:
             return None
         return reply_key(member.address, member.revision, request, prompt.name, prompt.version)
 
-    async def _cached(self, asking: _Asking, key: str, reply: type[T]) -> T | None:
+    async def _cached(
+        self, asking: _Asking, request: Request, key: str, reply: type[T]
+    ) -> T | None:
         began = time.monotonic()
         text = await asyncio.to_thread(self._cache.get, key)
         if text is None:
@@ -221,6 +225,7 @@ class Gateway:
         if asking.on_text:
             asking.on_text(text)
         seconds = round(time.monotonic() - began, 3)
+        self._tell(asking, request, text)
         _book(asking, Call(asking.prompt.role, asking.member.name, 0, 0, seconds, 0.0, cached=True))
         return value
 
@@ -348,12 +353,20 @@ class Gateway:
             estimated=heard.tokens is None,
             failed=failed,
         )
+        self._tell(asking, request, heard.text)
         _book(asking, call)
         if not failed and heard.first is not None:
             pace = member.facts.pace
             self._roster.learn(
                 member, pace.after(heard.first, heard.seconds, tokens.input, tokens.output)
             )
+
+    def _tell(self, asking: _Asking, request: Request, reply: str) -> None:
+        """Show what was said, where the settings let it be kept or sent anywhere."""
+        if self._settings.trace.content or self._settings.otlp.content:
+            messages = tuple((message.role, message.content) for message in request.messages)
+            role, model = asking.prompt.role, asking.member.name
+            asking.emit(Exchanged(role, model, messages, reply, asking.node))
 
 
 def _take(asking: _Asking, delta: Delta, heard: _Heard) -> None:
