@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -127,10 +128,11 @@ class Telemetry:
             threading.Thread(target=close, daemon=True)
             for close in (self._tracing.shutdown, self._metering.shutdown)
         ]
+        until = time.monotonic() + CLOSE_SECONDS
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(CLOSE_SECONDS / len(threads))
+            thread.join(max(0.0, until - time.monotonic()))
         self.complain()
         if not any(thread.is_alive() for thread in threads):
             for collector in self._collectors:

@@ -22,8 +22,10 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from papers import QUESTION, SHELF
 from pydantic import SecretStr
 
+from scholar import otlp
 from scholar.errors import ModelRejected, SettingsError
 from scholar.events import Called, Started
+from scholar.otlp import SEND_SECONDS
 from scholar.settings import Otlp, Settings, Trace, load
 from scholar.spans import CLOSE_SECONDS, Telemetry, trace_id_of
 from scholar.telemetry import open_telemetry, target_of
@@ -47,6 +49,12 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take its time here."""
+    monkeypatch.setattr(otlp, "SEND_SECONDS", 30.0)
+
+
 Observed = tuple[Desk, Watched]
 
 
@@ -64,8 +72,14 @@ async def observed(
     at = desk(mind, otlp=Otlp(endpoint=collector.address, content=content), **changes)
     telemetry = opened(at.scholar.services.settings, notices)
     watched = await watch(at, at.scholar.start(QUESTION, preset=preset), telemetry=telemetry)
-    telemetry.close()
+    finish(telemetry)
     return at, watched
+
+
+def finish(telemetry: Telemetry) -> None:
+    """Send everything, however long that takes, and close."""
+    telemetry.flush()
+    telemetry.close()
 
 
 def opened(settings: Settings, notices: list[str] | None = None) -> Telemetry:
@@ -253,7 +267,7 @@ async def test_a_run_that_is_taken_up_again_stays_one_trace(
     start = at.scholar.start
     await watch(at, start(QUESTION), until=before("compose"), telemetry=telemetry)
     await watch(at, start(QUESTION), skip=before("compose"), again=True, telemetry=telemetry)
-    telemetry.close()
+    finish(telemetry)
     roots = [span for span in collector.spans if span.name == "invoke_agent scholar"]
     assert [root.attributes["scholar.resumed"] for root in roots] == [False, True]
     assert len({span.trace for span in collector.spans}) == 1
@@ -273,7 +287,7 @@ async def test_runs_side_by_side_are_traces_of_their_own(
     for number, run in enumerate(runs):
         run.take(Called(Call("writer", f"m{number}", 1, 1, 0.5)), 2.0)
         run.close(3.0)
-    telemetry.close()
+    finish(telemetry)
     for number in range(2):
         call = collector.one(f"chat m{number}")
         assert int.from_bytes(call.trace) == trace_id_of(f"run-{number}")
@@ -293,7 +307,7 @@ async def test_what_came_from_disk_or_was_estimated_is_no_measurement(
     run.take(Called(Call("writer", "m", 9, 9, 1.0, estimated=True)), 3.0)
     run.take(Called(Call("writer", "/home/me/secret/m2", 9, 9, 1.0, estimated=True)), 3.0)
     run.close(4.0)
-    telemetry.close()
+    finish(telemetry)
     assert "gen_ai.client.token.usage" not in collector.metrics
     points = collector.metrics["gen_ai.client.operation.duration"]
     assert sum(point["count"] for point in points) == 2
@@ -445,9 +459,11 @@ async def test_a_collector_that_takes_nothing_costs_a_notice_and_no_more(
     collector: Collector,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     broken: Callable[[Collector], str],
     why: str,
 ) -> None:
+    monkeypatch.setattr(otlp, "SEND_SECONDS", SEND_SECONDS)
     at = desk(honest, otlp=Otlp(endpoint=broken(collector)))
     notices: list[str] = []
     telemetry = opened(at.scholar.services.settings, notices)
