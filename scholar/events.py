@@ -9,7 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scholar.values import Answer, Call, Draft, Inquiry, Step, Verdict
+from scholar.values import Answer, Call, Draft, Inquiry, Step, Task, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run was started, or taken up `again` where it had stopped."""
+
+    run_id: str
+    question: str
+    preset: str
+    task: Task = "answer"
+    thread: str = ""
+    again: bool = False
+    type: Literal["started"] = "started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,34 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What a model was sent, as pairs of a role and a text, and what it replied.
+
+    Only where the settings allow it, and right before the Called of the same attempt.
+    """
+
+    role: str
+    model: str
+    messages: tuple[tuple[str, str], ...]
+    reply: str
+    node: str = ""
+    step: str = ""
+    type: Literal["exchanged"] = "exchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A tool was called with `arguments` (pairs); `failed` says why where it brought nothing."""
+
+    tool: str
+    arguments: tuple[tuple[str, str], ...]
+    seconds: float
+    failed: str = ""
+    step: str = ""
+    type: Literal["used"] = "used"
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """A model call is being repeated, and why."""
 
@@ -194,7 +235,8 @@ class Finished:
 
 
 Event = (
-    Began
+    Started
+    | Began
     | Ended
     | Planned
     | Searched
@@ -206,7 +248,9 @@ Event = (
     | Drafting
     | Drafted
     | Voted
+    | Exchanged
     | Called
+    | Used
     | Retrying
     | Waiting
     | FellBack

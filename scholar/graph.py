@@ -54,7 +54,7 @@ from scholar.errors import (
     SourceError,
 )
 from scholar.estimate import estimate
-from scholar.events import Began, Called, Ended, Event, FellBack, Noted
+from scholar.events import Began, Called, Ended, Event, Exchanged, FellBack, Noted, Used
 from scholar.journal import Journal, RunRow, key_of
 from scholar.library import Library
 from scholar.settings import Settings, load_presets
@@ -265,7 +265,7 @@ def _node(
         began = time.monotonic()
 
         def emit(event: Event) -> None:
-            if isinstance(event, Called):
+            if isinstance(event, Called | Exchanged | Used):
                 event = replace(event, step=step)
             if isinstance(event, FellBack | Noted):
                 notes.append(event.note)

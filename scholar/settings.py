@@ -263,6 +263,24 @@ class Runs(_Strict):
         return url
 
 
+class Trace(_Strict):
+    """What is written down of each run, in `traces` in `home`."""
+
+    keep: bool = True
+    """Whether its events are: the plan, the quotes, drafts and votes, and what each step cost."""
+    content: bool = False
+    """Whether what models were sent and replied is too, with the passages that they were shown."""
+
+
+class Otlp(_Strict):
+    """Where OpenTelemetry is sent; the variables OTEL_EXPORTER_OTLP_… are heeded too."""
+
+    endpoint: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    """The address of a collector, as http://localhost:4318; without one nothing is sent."""
+    content: bool = False
+    """Whether questions, prompts, replies and what tools are given are sent too."""
+
+
 class Local(_Strict):
     """How models run on this machine."""
 
@@ -335,6 +353,8 @@ class Settings(BaseSettings):
     tools: Tools = Tools()
     mcp: dict[str, Mcp] = Field(default_factory=dict)
     """Servers whose tools may be used, by a name of letters, digits, - and _."""
+    trace: Trace = Trace()
+    otlp: Otlp = Otlp()
     local: Local = Local()
     runs: Runs = Runs()
 

@@ -22,9 +22,9 @@ from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.backends.store import FILE, Store
 from scholar.errors import ModelError
-from scholar.events import Called, Event
+from scholar.events import Called, Event, Exchanged
 from scholar.prompts import Prompt
-from scholar.settings import Budget, Price, Settings
+from scholar.settings import Budget, Price, Settings, Trace
 
 KEY = "sk-test-SECRET123"
 SERVER = ModelServer(lambda _: "")
@@ -94,6 +94,20 @@ async def test_the_same_request_is_paid_for_once_also_by_a_later_process(tmp_pat
     assert later.texts == [GOOD]
     assert later.ledger.usage.cached == 1
     assert not first.ledger.calls[0].cached
+
+
+async def test_what_was_said_is_shown_where_allowed_also_of_a_reply_from_disk(
+    tmp_path: Path,
+) -> None:
+    says(GOOD)
+    messages = (("system", PROMPT.system), ("user", PROMPT.user))
+    async with opened(tmp_path, trace=Trace(content=True)) as desk:
+        await desk.ask(node="plan")
+        await desk.ask(node="plan")
+    said = Exchanged("planner", "tiny", messages, GOOD, "plan")
+    assert desk.events[0::2] == [said, said]
+    assert [type(event) for event in desk.events[1::2]] == [Called, Called]
+    assert [call.cached for call in desk.ledger.calls] == [False, True]
 
 
 async def test_a_reply_that_was_mended_is_kept_as_it_is_in_the_end(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ from scholar.backends.schema import strict_schema
 from scholar.backends.store import Store
 from scholar.backends.told import Told, ended_in, keep_told, told_before, told_key
 from scholar.errors import BudgetSpent, ModelError, ModelUnavailable, ReplyInvalid
-from scholar.events import Called, Event, FellBack, Retrying, Waiting
+from scholar.events import Called, Event, Exchanged, FellBack, Retrying, Waiting
 from scholar.prompts import Prompt
 from scholar.settings import Settings
 from scholar.values import Call
@@ -227,8 +227,10 @@ class Gateway:
         self, asking: _Asking, request: Request, reply: type[T], fresh: bool
     ) -> tuple[str, T]:
         key = None if fresh else self._key(asking, request)
-        if key is not None and (known := await self._cached(asking, key, reply)) is not None:
-            return known
+        if key is not None:
+            known = await self._cached(asking, request, key, reply)
+            if known is not None:
+                return known
         text, value = await self._validated(asking, request, reply)
         if key is not None:
             self._cache.put(key, asking.member.id, text)
@@ -241,7 +243,9 @@ class Gateway:
             return None
         return reply_key(member.address, member.revision, request, prompt.name, prompt.version)
 
-    async def _cached(self, asking: _Asking, key: str, reply: type[T]) -> tuple[str, T] | None:
+    async def _cached(
+        self, asking: _Asking, request: Request, key: str, reply: type[T]
+    ) -> tuple[str, T] | None:
         began = time.monotonic()
         text = await asyncio.to_thread(self._cache.get, key)
         if text is None:
@@ -253,16 +257,9 @@ class Gateway:
         if asking.on_text:
             asking.on_text(text)
         seconds = round(time.monotonic() - began, 3)
-        call = Call(
-            asking.prompt.role,
-            asking.member.name,
-            0,
-            0,
-            seconds,
-            0.0,
-            cached=True,
-            node=asking.node,
-        )
+        self._tell(asking, request, text)
+        role, name = asking.prompt.role, asking.member.name
+        call = Call(role, name, 0, 0, seconds, 0.0, cached=True, node=asking.node)
         asking.ledger.add(call)
         asking.emit(Called(call))
         return text, value
@@ -401,12 +398,20 @@ class Gateway:
             node=asking.node,
         )
         asking.ledger.record.end(number, call)
+        self._tell(asking, request, heard.text)
         asking.emit(Called(call))
         if not failed and heard.first is not None:
             pace = member.facts.pace
             self._roster.learn(
                 member, pace.after(heard.first, heard.seconds, tokens.input, tokens.output)
             )
+
+    def _tell(self, asking: _Asking, request: Request, reply: str) -> None:
+        """Show what was said, where the settings let it be kept or sent anywhere."""
+        if self._settings.trace.content or self._settings.otlp.content:
+            messages = tuple((message.role, message.content) for message in request.messages)
+            role, model = asking.prompt.role, asking.member.name
+            asking.emit(Exchanged(role, model, messages, reply, asking.node))
 
 
 async def _first_that_can(

@@ -6,7 +6,7 @@ import asyncio
 import json as json_module
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from scholar import report, settings
+from scholar import report, settings, story, telling, trace
 from scholar.cli.common import err, notice, out, print_json
 from scholar.errors import RunError, UsageError
 from scholar.journal import Journal, RunRow
+from scholar.values import Usage
 
 PATIENCE = 3.0
 """Seconds to wait until a run has ended that was asked to: it has one."""
@@ -72,25 +73,32 @@ def run_to_json(row: RunRow) -> dict[str, Any]:
         "thread": row.thread,
         "task": row.task,
         "preset": row.preset,
-        "usage": None if row.usage is None else asdict(row.usage),
+        "usage": asdict(row.usage),
         "waits": [inquiry.text for _, inquiry in row.waits],
     }
 
 
 async def show(run_id: str, json: bool) -> int:
     """Print how a run went."""
+    row, told = await _told(run_id)
+    if json:
+        print_json({**run_to_json(row), **story.to_json(row, told)})
+    else:
+        telling.show(row, told, out)
+    return 0
+
+
+async def _told(run_id: str) -> tuple[RunRow, list[story.Told]]:
+    """A run with its answer, and its events."""
     async with kept() as journal:
         row = await journal.find(run_id)
-        answer, calls = await journal.answer(row.run_id), await journal.calls(row.run_id)
-    if json:
-        said = None if answer is None else report.to_json(answer)
-        print_json({**run_to_json(row), "answer": said, "calls": [asdict(call) for call in calls]})
-        return 0
-    show_rows([row])
-    if answer is not None:
-        out.print()
-        report.show(answer, out)
-    return 0
+        calls = await journal.calls(row.run_id)
+        answer = await journal.answer(row.run_id)
+        row = replace(row, answer=answer, usage=Usage.of(calls, row.seconds))
+    try:
+        return row, trace.read(trace.path_of(settings.load().home, row.run_id))
+    except FileNotFoundError:
+        return row, []
 
 
 async def cancel(run_id: str) -> int:
@@ -109,13 +117,14 @@ async def cancel(run_id: str) -> int:
 
 async def export(run_id: str, where: str | None) -> int:
     """Print or write all that is kept of a run."""
+    row, told = await _told(run_id)
     async with kept() as journal:
-        row = await journal.find(run_id)
-        answer, calls = await journal.answer(row.run_id), await journal.calls(row.run_id)
+        calls = await journal.calls(row.run_id)
     whole = {
         **run_to_json(row),
-        "answer": None if answer is None else report.to_json(answer),
+        "answer": None if row.answer is None else report.to_json(row.answer),
         "calls": [asdict(call) for call in calls],
+        "events": [{"at": at, **asdict(event)} for at, event in told],
     }
     if where is None:
         print_json(whole)
@@ -140,9 +149,11 @@ async def remove(run_ids: Sequence[str]) -> int:
     from scholar.checkpoints import Checkpoints  # LangGraph takes its time to load
     from scholar.runs.archive import Runs
 
-    async with kept() as journal, aclosing(Checkpoints(settings.load(), notice)) as checkpoints:
+    known = settings.load()
+    home = known.home
+    async with kept() as journal, aclosing(Checkpoints(known, notice)) as checkpoints:
         for run_id in run_ids:
-            row = await Runs(journal, checkpoints).remove(run_id)
+            row = await Runs(journal, checkpoints, home).remove(run_id)
             out.print(f"Removed {row.run_id}: {report.plain(row.question)}", soft_wrap=True)
     return 0
 

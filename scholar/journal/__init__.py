@@ -293,7 +293,7 @@ class Journal:
             started=row["started"],
             ended=row["ended"],
             seconds=row["seconds"],
-            usage=_USAGE.validate_json(row["usage"]) if row["usage"] else None,
+            usage=_USAGE.validate_json(row["usage"]) if row["usage"] else Usage(),
             asked=json.loads(row["asked"]),
             shape=row["shape"],
             waits=_WAITS.validate_json(row["waits"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scholar.values import Inquiry, Outcome, Usage
+from scholar.values import Answer, Inquiry, Outcome, Usage
 
 Status = Literal["running", "waiting", "stopped", "finished"]
 RESUMABLE = frozenset(
@@ -19,7 +19,8 @@ class RunRow:
     """One run. Times are in seconds since the epoch; `seconds` is how long it has been at work.
 
     A `stopped` run was interrupted, a `waiting` one has asked a person `waits`, by id. `asked` is
-    the graph's input, and `shape` that of its state.
+    the graph's input, and `shape` that of its state. `answer` is None also where it was not asked
+    for, as in a list.
     """
 
     run_id: str
@@ -32,10 +33,11 @@ class RunRow:
     outcome: Outcome | None = None
     ended: float | None = None
     seconds: float = 0.0
-    usage: Usage | None = None
+    usage: Usage = field(default_factory=Usage)
     asked: dict[str, Any] = field(default_factory=dict)
     shape: str = ""
     waits: tuple[tuple[str, Inquiry], ...] = ()
+    answer: Answer | None = None
 
     @property
     def goes_on(self) -> bool:

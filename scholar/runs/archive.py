@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from scholar.checkpoints import Checkpoints
 from scholar.journal import Journal, RunRow
+from scholar.trace import path_of
 from scholar.values import Answer, Call
 
 
@@ -13,9 +17,10 @@ class Runs:
     A run may be named by the beginning of its id.
     """
 
-    def __init__(self, journal: Journal, checkpoints: Checkpoints) -> None:
+    def __init__(self, journal: Journal, checkpoints: Checkpoints, home: Path) -> None:
         self._journal = journal
         self._checkpoints = checkpoints
+        self._home = home
 
     async def all(self, *, most: int | None = None, thread: str | None = None) -> list[RunRow]:
         """The newest `most` runs, of one thread where it is named."""
@@ -42,4 +47,5 @@ class Runs:
         row = await self.find(run_id)
         await self._journal.remove(row.run_id)
         await self._checkpoints.adelete_thread(row.run_id)
+        await asyncio.to_thread(path_of(self._home, row.run_id).unlink, missing_ok=True)
         return row

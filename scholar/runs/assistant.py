@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -25,6 +26,7 @@ from scholar.runs.archive import Runs
 from scholar.runs.run import Run
 from scholar.settings import Settings
 from scholar.state import Question
+from scholar.telemetry import open_telemetry
 from scholar.values import Answer, Outcome
 
 
@@ -50,7 +52,9 @@ class Scholar:
         self.services = services
         kept = services.settings if services.journal.lasts else None
         self._checkpoints = Checkpoints(kept, on_notice)
-        self.runs = Runs(services.journal, self._checkpoints)
+        self._telemetry = open_telemetry(services.settings, on_notice)
+        self._on_notice = on_notice
+        self.runs = Runs(services.journal, self._checkpoints, services.settings.home)
         self._graph = build_graph(self.services, checkpointer=self._checkpoints)
 
     @cached_property
@@ -127,7 +131,7 @@ class Scholar:
         self.services.settings.preset_named(asked["preset"])
         if k is not None:
             asked["k"] = k
-        return Run(self._graph, self.services, asked, self._checkpoints)
+        return self._run(asked)
 
     async def resume(self, run_id: str, *, replies: Mapping[str, Any] | None = None) -> Run:
         """The run whose id is or begins with `run_id`, to go on where it was.
@@ -144,7 +148,7 @@ class Scholar:
             if replies and id in replies:
                 await record.keep(reply_key(inquiry), json.dumps(replies[id]))
         asked = cast(Question, {**row.asked, "run_id": row.run_id})
-        return Run(self._graph, self.services, asked, self._checkpoints, goes_on=True)
+        return self._run(asked, goes_on=True)
 
     async def replay(self, run_id: str) -> Answer:
         """The answer that a finished run gave, made again from what it was told, without a model.
@@ -178,6 +182,17 @@ class Scholar:
             )
         return answer
 
+    def _run(self, asked: Question, *, goes_on: bool = False) -> Run:
+        return Run(
+            self._graph,
+            self.services,
+            asked,
+            self._checkpoints,
+            self._telemetry,
+            self._on_notice,
+            goes_on,
+        )
+
     def start_review(
         self,
         topic: str,
@@ -208,6 +223,8 @@ class Scholar:
     async def aclose(self) -> None:
         """Let go of connections and files."""
         await self._checkpoints.aclose()
+        if self._telemetry is not None:
+            await asyncio.to_thread(self._telemetry.close)
         await self.services.aclose()
 
     async def __aenter__(self) -> Self:

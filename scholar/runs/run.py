@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from scholar.agents import publisher
 from scholar.checkpoints import Checkpoints, shape
 from scholar.context import Services, context_for
 from scholar.errors import RunError, UsageError
-from scholar.events import Event, FellBack, Finished, Noted, Paused
+from scholar.events import Event, FellBack, Finished, Noted, Paused, Started
 from scholar.graph import Graph, row_of
 from scholar.journal import RESUMABLE
+from scholar.observer import Observer
 from scholar.state import Failure, Question, State
 from scholar.values import Answer, Inquiry, Outcome
+
+if TYPE_CHECKING:
+    from scholar.spans import Telemetry
 
 POLL = 0.3
 """Seconds between two looks at whether another process asks to end the run: it has a second."""
@@ -34,6 +38,8 @@ class Run:
     services: Services
     question: Question
     checkpoints: Checkpoints | None = None
+    telemetry: Telemetry | None = None
+    on_notice: Callable[[str], None] = lambda _: None
     goes_on: bool = False
     state: State = field(default_factory=State)
     notes: list[str] = field(default_factory=list)
@@ -66,10 +72,14 @@ class Run:
         try:
             record = await journal.record(self.run_id, self.services.clock)
             await self._enter()
-            async with aclosing(self._driven()) as events:
-                async for event in events:
-                    yield event
-            yield await self._end()
+            with self._observer() as observer:
+                async with aclosing(self._driven()) as events:
+                    async for event in events:
+                        observer.see(event)
+                        yield event
+                last = await self._end()
+                observer.see(last)
+                yield last
             del record  # it was held so that all nodes share it
         except UsageError:
             await journal.forget(self.run_id)
@@ -97,6 +107,23 @@ class Run:
         if self.services.journal.lasts:
             return f"Cancelled; go on with scholar runs resume {self.run_id}."
         return "Cancelled; ask again to start over."
+
+    def _observer(self) -> Observer:
+        started = Started(
+            self.run_id,
+            self.question["question"],
+            self.question.get("preset") or self.services.settings.preset,
+            self.question.get("task", "answer"),
+            self.question.get("thread", ""),
+            self.goes_on,
+        )
+        return Observer(
+            self.services.settings,
+            started,
+            self.telemetry,
+            on_notice=self.on_notice,
+            clock=self.services.clock,
+        )
 
     async def _enter(self) -> None:
         journal = self.services.journal

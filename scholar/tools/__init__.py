@@ -7,11 +7,13 @@ may reach the network or has to be asked for first is decided here, from the set
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scholar.errors import ToolError
+from scholar.errors import ScholarError, ToolError
+from scholar.events import Used
 from scholar.journal import key_of
 from scholar.text import plain
 from scholar.tools import calculate, citations, knowledge, mcp, papers, shelf
@@ -79,8 +81,20 @@ async def _call(name: str, arguments: Mapping[str, str], context: Context) -> Br
         raise ToolError(f"An argument may have {LONGEST_ARGUMENT:,} characters; shorten it.")
     if _asks_first(tool, context):
         await _ask(tool, given, context)
+    return await _run(tool, given, context)
+
+
+async def _run(tool: Tool, arguments: Mapping[str, str], context: Context) -> Brought:
     granted = tool.permissions | (tool.optional - _withheld(context))
-    return await tool.run(given, context, granted)
+    began, failed = time.monotonic(), ""
+    try:
+        return await tool.run(arguments, context, granted)
+    except ScholarError as error:
+        failed = str(error)
+        raise
+    finally:
+        seconds = round(time.monotonic() - began, 3)
+        context.emit(Used(tool.name, tuple(arguments.items()), seconds, failed))
 
 
 async def _named(name: str, context: Context) -> Tool:
