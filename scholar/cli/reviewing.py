@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import typer
 
-from scholar import markdown, report
+from scholar import report
 from scholar.cli.asking import drive, exit_code_of
 from scholar.cli.common import err, out, print_json
+from scholar.report import markdown
 from scholar.runs import Run, Scholar
 
 Form = Literal["terminal", "markdown", "json"]
