@@ -6,6 +6,7 @@ ScholarError                exit code
 ├── SourceError             5   a file or service could not be read
 ├── ToolError               5   an action of a plan failed or is not allowed
 ├── LibraryError            5   the library itself cannot be used
+├── ReportError             5   a file could not be written
 ├── ModelError              4   a model gave no usable reply
 │   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
 │   ├── ModelRejected           the server refuses the request itself (key, name, length)
@@ -49,6 +50,12 @@ class ToolError(ScholarError):
 
 class LibraryError(ScholarError):
     """The literature store cannot be opened or written."""
+
+    exit_code = 5
+
+
+class ReportError(ScholarError):
+    """A report could not be written to its file."""
 
     exit_code = 5
 

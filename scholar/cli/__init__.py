@@ -62,6 +62,14 @@ Tokens = Annotated[int | None, typer.Option(min=0, help="Use at most so many tok
 Seconds = Annotated[
     float | None, typer.Option(min=0, help="Stop asking models after so many seconds.")
 ]
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write it to this file too, a .md, .html, .json, .bib or .docx. May be repeated.",
+    ),
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
 ]
@@ -81,6 +89,7 @@ def ask(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
     ] = False,
+    files: Files = None,
     json: Json = False,
 ) -> None:
     """Answer a question from the library, or, without a model, show the quotes that bear on it."""
@@ -88,8 +97,9 @@ def ask(
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(preset, model, budget, no_cache)
-    command = asking.estimate if estimate else asking.ask
-    common.run(command(question, sources or [], flags, k, json))
+    if estimate:
+        common.run(asking.estimate(question, sources or [], flags, k, json))
+    common.run(asking.ask(question, sources or [], flags, k, json, files or []))
 
 
 @app.command()
@@ -111,6 +121,7 @@ def review(
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    files: Files = None,
     json: Json = False,
 ) -> None:
     """Review what the papers of the library say on a topic, with a table of the papers."""
@@ -120,7 +131,7 @@ def review(
     flags = asking.flags(None, model, budget, no_cache)
     asked = reviewing.Asked(topic, columns, sections, preset or "review", k)
     form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(reviewing.review(asked, sources or [], flags, form))
+    common.run(reviewing.review(asked, sources or [], flags, form, files or []))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, get_args
@@ -14,6 +14,7 @@ from scholar import report, settings
 from scholar.cli.adding import add_all, exit_code, failure, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
+from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, ModelError, SourceError
 from scholar.events import Finished
 from scholar.library.ingest import Result
@@ -79,16 +80,23 @@ def _dollars(found: estimating.Estimate) -> str:
 
 
 async def ask(
-    question: str, sources: list[str], flags: dict[str, Any], k: int | None, json: bool
+    question: str,
+    sources: list[str],
+    flags: dict[str, Any],
+    k: int | None,
+    json: bool,
+    files: Sequence[str] = (),
 ) -> int:
-    """Ask, show what happens on standard error, and print the answer."""
-    answer = await drive(flags, sources, lambda scholar: scholar.start(question, k=k))
+    """Ask, show what happens on standard error, print the answer, and write it to `files`."""
+    reports = Reports(files)
+    answer = await drive(flags, sources, lambda scholar: scholar.start(question, k=k), reports)
     if json:
         print_json(report.to_json(answer))
     else:
         err.print()
         report.show(answer, out)
-    return exit_code_of(answer, shown=not json and out.is_terminal, json=json)
+    unwritten = reports.write()
+    return exit_code_of(answer, shown=not json and out.is_terminal, json=json) or unwritten
 
 
 def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
@@ -103,11 +111,15 @@ def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
 
 
 async def drive(
-    flags: dict[str, Any], sources: list[str], start: Callable[[Scholar], Run]
+    flags: dict[str, Any],
+    sources: list[str],
+    start: Callable[[Scholar], Run],
+    reports: Reports | None = None,
 ) -> Answer:
     """Add `sources`, drive the run that `start` gives with its progress shown, and return how it
-    ended.
+    ended. `reports` are told what happens and given what they show.
     """
+    reports = reports or Reports()
     known = settings.load(**flags)
     progress = Progress(err)
     somebody = sys.stdin.isatty() and err.is_terminal
@@ -116,16 +128,19 @@ async def drive(
         run = start(scholar)
         if sources:
             _report_added(await add_all(scholar.services.library, known, sources))
-        return await _drive(run, progress)
+        answer = await _drive(run, progress, reports)
+        await reports.gather(answer, scholar.services.library)
+        return answer
 
 
-async def _drive(run: Run, progress: Progress) -> Answer:
+async def _drive(run: Run, progress: Progress, reports: Reports) -> Answer:
     answer: Answer | None = None
     try:
         with progress:
             async with aclosing(run.events()) as events:
                 async for event in events:
                     progress.show(event)
+                    reports.saw(event)
                     if isinstance(event, Finished):
                         answer = event.answer
     except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 from scholar import report
 from scholar.cli.asking import drive, exit_code_of
 from scholar.cli.common import err, out, print_json
+from scholar.cli.writing import Reports
 from scholar.report import markdown
 from scholar.runs import Run, Scholar
 
@@ -34,9 +36,16 @@ class Asked:
         )
 
 
-async def review(asked: Asked, sources: list[str], flags: dict[str, Any], form: Form) -> int:
-    """Write the review, show what happens on standard error, and print it."""
-    answer = await drive(flags, sources, asked.start)
+async def review(
+    asked: Asked,
+    sources: list[str],
+    flags: dict[str, Any],
+    form: Form,
+    files: Sequence[str] = (),
+) -> int:
+    """Write the review, show what happens on standard error, print it, and write it to `files`."""
+    reports = Reports(files)
+    answer = await drive(flags, sources, asked.start, reports)
     if form == "json":
         print_json(report.to_json(answer))
     elif form == "markdown":
@@ -44,5 +53,6 @@ async def review(asked: Asked, sources: list[str], flags: dict[str, Any], form: 
     else:
         err.print()
         report.show(answer, out)
+    unwritten = reports.write()
     shown = form == "terminal" and out.is_terminal
-    return exit_code_of(answer, shown=shown, json=form == "json")
+    return exit_code_of(answer, shown=shown, json=form == "json") or unwritten

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from scholar.text import plain
 from scholar.values import (
@@ -71,10 +72,25 @@ def authors(paper: Paper) -> str:
 
 def identifier(paper: Paper) -> str:
     """The public name of a paper: `arXiv:…`, `doi:…`, or nothing for a mere file."""
-    if arxiv := paper.identifiers.get("arxiv"):
-        return f"arXiv:{arxiv}{paper.version}"
+    if arxiv := arxiv_name(paper):
+        return f"arXiv:{arxiv}"
     doi = paper.identifiers.get("doi")
     return f"doi:{doi}" if doi else ""
+
+
+def arxiv_name(paper: Paper) -> str:
+    """What arXiv calls a paper, with its version; empty where it has none."""
+    arxiv = paper.identifiers.get("arxiv", "")
+    return f"{arxiv}{paper.version}" if arxiv else ""
+
+
+def address(paper: Paper) -> str:
+    """Where a browser finds a paper: at arXiv, by its DOI, or where it came from on the web."""
+    if arxiv := arxiv_name(paper):
+        return f"https://arxiv.org/abs/{quote(arxiv)}"
+    if doi := paper.identifiers.get("doi"):
+        return f"https://doi.org/{quote(doi)}"
+    return paper.source if paper.source.startswith(("https://", "http://")) else ""
 
 
 def short(paper: Paper) -> str:
@@ -87,7 +103,12 @@ def vote(verdict: Verdict) -> str:
     """One juror's vote in words."""
     if verdict.failed:
         return f"{verdict.juror} abstains: {'; '.join(verdict.reasons)}"
-    return f"{verdict.juror} {_VOTES[verdict.action]}"
+    return f"{verdict.juror} {voted(verdict)}"
+
+
+def voted(verdict: Verdict) -> str:
+    """What a juror does, after its name."""
+    return "abstains" if verdict.failed else _VOTES[verdict.action]
 
 
 def cost(usage: Usage) -> str:
