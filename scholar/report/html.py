@@ -65,6 +65,7 @@ class _Quote:
     id: str
     label: str
     text: str
+    paper: str
     place: str
     paragraphs: tuple[Paragraph, ...]
     page_address: str
@@ -178,6 +179,7 @@ class _Page:
             f"q-{label}",
             label,
             _line(citation.quote),
+            words.short(paper),
             _place(citation, passage),
             excerpt(citation, passage),
             _page_address(paper, citation.page),
@@ -304,4 +306,4 @@ def _at(timeline: Timeline, seconds: float) -> float:
 
 def _wide(timeline: Timeline, bar: Bar) -> float:
     """The length of `bar`, as `_at`; what is very short is a line."""
-    return max(2.5, round(_at(timeline, bar.end) - _at(timeline, bar.start), 1))
+    return max(4.0, round(_at(timeline, bar.end) - _at(timeline, bar.start), 1))

@@ -12,11 +12,11 @@
     const source = passage.closest(".source");
     const body = reader.querySelector(".reader-body");
     const about = source.querySelector(".about").cloneNode(true);
-    const place = quote.querySelector(".place");
     const shown = passage.cloneNode(true);
     shown.removeAttribute("id");
-    body.replaceChildren(about, ...(place ? [place.cloneNode(true)] : []), shown, all(source));
-    reader.querySelector(".reader-at").textContent =
+    body.replaceChildren(about, shown, all(source));
+    reader.querySelector(".reader-at b").textContent = quote.dataset.at;
+    reader.querySelector(".reader-at span").textContent =
       `Quote ${cite.textContent} · ${cites.indexOf(cite) + 1} of ${cites.length}`;
     mark(cite);
     reader.hidden = false;
@@ -103,7 +103,9 @@
     const tell = (dot) => {
       for (const old of map.querySelectorAll(".near")) old.classList.remove("near");
       if (dot) dot.classList.add("near");
-      told.textContent = dot ? dot.querySelector("title").textContent : "";
+      const text = document.createElement("span");
+      text.textContent = dot ? dot.querySelector("title").textContent : "";
+      told.replaceChildren(text);
     };
     const nearest = (event) => {
       let best = null;
