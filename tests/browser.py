@@ -130,9 +130,7 @@ class Browser:
             "return {x: r.left + r.width / 2, y: r.top + r.height / 2}; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
 
     def press(self, key: str) -> None:
         """Press a key such as Tab, Escape or Enter."""

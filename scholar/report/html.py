@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -25,8 +24,6 @@ from scholar.report.timeline import Bar, Timeline, timeline
 from scholar.text import plain
 from scholar.values import Answer, Citation, CitedSentence, Outcome, Paper, Passage, Verdict
 
-PARAGRAPH = 6
-"""Sentences after which a long text is broken: as many as a phone shows at once."""
 AUTHORS = 6
 """Authors of a paper that are named; more would fill a phone with names."""
 _OUTCOMES = {
@@ -142,9 +139,7 @@ class _Page:
 
     def prose(self, sentences: Sequence[CitedSentence]) -> list[_Block]:
         """`sentences` in paragraphs of a length that can be read."""
-        parts = max(1, round(len(sentences) / PARAGRAPH))
-        ends = [len(sentences) * n // parts for n in range(parts + 1)]
-        return [self.block(sentences[start:end]) for start, end in pairwise(ends)]
+        return [self.block(part) for part in words.paragraphs(sentences)]
 
     def block(self, sentences: Sequence[CitedSentence]) -> _Block:
         """One paragraph."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from urllib.parse import quote
 
 from scholar.text import plain
@@ -25,6 +26,8 @@ SET_A_MODEL = (
 )
 NOT_SAID = "not said"
 """What a cell of the table shows that no quote of its paper fills."""
+PARAGRAPH = 6
+"""Sentences after which a long text is broken: as many as a phone shows at once."""
 NOTHING_FOUND = "The library does not answer this."
 _VOTES = {
     "accept": "accepts",
@@ -160,6 +163,13 @@ def before_stop(text: str) -> tuple[str, str]:
     text = plain(text)
     stop = text[-1] if text.endswith((".", "!", "?")) else "."
     return text.removesuffix(stop), stop
+
+
+def paragraphs(sentences: Sequence[CitedSentence]) -> list[Sequence[CitedSentence]]:
+    """`sentences` in paragraphs of about PARAGRAPH each."""
+    parts = max(1, round(len(sentences) / PARAGRAPH))
+    ends = [len(sentences) * n // parts for n in range(parts + 1)]
+    return [sentences[start:end] for start, end in pairwise(ends)]
 
 
 def citations_of(answer: Answer, paper_id: str) -> list[Citation]:
