@@ -50,7 +50,8 @@ class Browser:
         os.close(theirs_in)
         os.close(theirs_out)
         self._out = os.fdopen(ours_out, "wb", buffering=0)
-        self._in = os.fdopen(ours_in, "rb")
+        self._in = os.fdopen(ours_in, "rb", buffering=0)
+        self._unread = b""
         self._number = 0
         self._session = ""
         self.events: list[dict[str, Any]] = []
@@ -155,10 +156,11 @@ class Browser:
         return [event["params"] for event in self.events if event["method"] == method]
 
     def _next(self) -> dict[str, Any]:
-        told = bytearray()
-        while (byte := self._in.read(1)) != b"\0":
-            assert byte, "the browser has ended"
-            told += byte
+        while b"\0" not in self._unread:
+            some = self._in.read(1 << 20)
+            assert some, "the browser has ended"
+            self._unread += some
+        told, _, self._unread = self._unread.partition(b"\0")
         message: dict[str, Any] = json.loads(told)
         if "method" in message:
             self.events.append(message)

@@ -76,7 +76,7 @@ async def test_with_an_embedder_papers_lie_by_the_mean_of_their_passages(many: L
     ids += [passage.id for passage in await many.passages_of("n:long")]
     vectors = np.random.default_rng(3).normal(size=(len(ids), 8)).astype(np.float32)
     many._store.dense._kept.put("made up", ids, ["digest"] * len(ids), vectors)
-    many._store.catalogue.set_meta(embedder="made up")
+    many._store.dense.adopt("made up", None, "chroma")
     found = await many.atlas(["w:curie", "n:long"], 10)
     assert not found.by_words
     for place, own in ((0, vectors[:1]), (1, vectors[len(TEXTS) + len(MANY) :])):

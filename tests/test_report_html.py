@@ -253,7 +253,8 @@ def cloud(n: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     random = np.random.default_rng(7)
     middles = random.normal(size=(3, 40))
     rows = middles[np.arange(n) * 3 // n] + 0.4 * random.normal(size=(n, 40))
-    return (rows / np.linalg.norm(rows, axis=1)[:, None]).astype(np.float32)
+    unit: Any = rows / np.linalg.norm(rows, axis=1)[:, None]
+    return np.asarray(unit, np.float32)
 
 
 def test_what_is_alike_lies_together_and_always_at_the_same_place() -> None:
