@@ -41,8 +41,9 @@ class Atlas:
 
 
 def atlas(store: Store, used: Sequence[str], most: int = MOST) -> Atlas:
-    """The papers `used` that are here, and of the others those that cite them or are cited by them,
-    then a sample that is always the same; `most` together, but all that are used.
+    """The papers `used` that are here; of the others those that cite them or are cited by them, up
+    to half of what there is room for, then a sample that is always the same. `most` together, but
+    all that are used.
     """
     cited = store.catalogue.citations()
     shown, total = _choose(store, used, cited, most)
@@ -69,8 +70,9 @@ def _choose(
     there = set(all_ids)
     kept = dict.fromkeys(id for id in used if id in there)
     near = {b if a in kept else a: None for a, b in cited if (a in kept) != (b in kept)}
-    shown = [*kept, *near][: max(most, len(kept))]
-    rest = [id for id in all_ids if id not in kept and id not in near]
+    shown = [*kept, *list(near)[: max(0, most - len(kept)) // 2]]
+    known = {*kept, *near}
+    rest = [id for id in all_ids if id not in known]
     room = min(most - len(shown), len(rest))
     if room > 0:
         shown += [rest[n * len(rest) // room] for n in range(room)]
