@@ -47,7 +47,7 @@ CONTRAST = """
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
-    if (element.closest("svg, script, style")) continue;
+    if (element.closest("svg, script, style, :disabled")) continue;
     seen += 1;
     const [one, other] = [parts(getComputedStyle(element).color), behind(element)].map(light);
     const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
@@ -168,6 +168,8 @@ async def test_the_reader_goes_on_to_the_next_quote_and_back_and_closes(
     assert chromium.run("document.querySelector('#reader mark').innerText") == GAIN
     chromium.press("ArrowLeft")
     assert "1 of 9" in reader(chromium)
+    assert chromium.run("document.querySelector('#reader [data-go=\"-1\"]').disabled")
+    assert not chromium.run("document.querySelector('#reader [data-go=\"1\"]').disabled")
     chromium.press("Escape")
     assert reader(chromium) == ""
     assert chromium.run("document.activeElement.className") == "cite"

@@ -301,6 +301,21 @@ def test_a_map_of_one_paper_is_not_drawn() -> None:
     assert drawn(1, 1, citations=()) is None
 
 
+@pytest.mark.parametrize(
+    ("used", "words"),
+    [
+        (0, "9 papers of the library’s 50. Near"),
+        (1, "; the one with a number is cited here. Near"),
+        (2, "; the 2 with numbers are cited here. Near each other means alike in meaning"),
+    ],
+)
+def test_what_the_map_shows_is_told(used: int, words: str) -> None:
+    papers = tuple(Paper(str(n), f"Title {n}") for n in range(9))
+    atlas = Atlas(papers, cloud(9), False, (), 50)
+    shown = answer(sentences=(), bibliography=papers[:used])
+    assert words in text_of(one(page_of(Dossier(shown, {}, atlas)), "#map"))
+
+
 def test_a_title_is_told_of_every_dot() -> None:
     page = page_of(evil_dossier())
     assert len(page.cssselect("#map .dot title")) == 6

@@ -18,6 +18,9 @@
     reader.querySelector(".reader-at b").textContent = quote.dataset.at;
     reader.querySelector(".reader-at span").textContent =
       `Quote ${cite.textContent} · ${cites.indexOf(cite) + 1} of ${cites.length}`;
+    for (const button of reader.querySelectorAll("[data-go]")) {
+      button.disabled = !cites[cites.indexOf(cite) + Number(button.dataset.go)];
+    }
     mark(cite);
     reader.hidden = false;
     document.body.classList.add("reading");
