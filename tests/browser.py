@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE = 120.0
+"""Seconds that a busy machine is given to show something."""
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",  # CI runs as root
@@ -157,6 +160,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._unread:
+            assert select.select([self._in], [], [], PATIENCE)[0], "the browser says nothing"
             some = self._in.read(1 << 20)
             assert some, "the browser has ended"
             self._unread += some

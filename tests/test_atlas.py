@@ -42,7 +42,7 @@ async def test_a_large_library_is_sampled_and_the_used_papers_are_always_among_i
     assert ids[:2] == used[:2]
     assert len(ids) == len(set(ids)) == 40
     assert ids == await shown(many, used, 40)
-    sample = [int(id[2:]) for id in ids if id.startswith("n:")]
+    sample = [int(id[2:]) for id in ids[2:] if id.startswith("n:")]
     assert max(sample) - min(sample) > 50
     assert (await many.atlas(used, 40)).total == len(TEXTS) + len(MANY)
 
