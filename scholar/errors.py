@@ -8,6 +8,7 @@ ScholarError                exit code
 ├── LibraryError            5   the library itself cannot be used
 ├── RunError                5   a run is not known, is under way elsewhere, or cannot be kept
 │   └── ReplayDiffers           a run played again does not go as it went
+├── ReportError             5   a file could not be written
 ├── ModelError              4   a model gave no usable reply
 │   ├── ModelUnavailable        nothing answered, or it broke off: worth another try
 │   ├── ModelRejected           the server refuses the request itself (key, name, length)
@@ -51,6 +52,12 @@ class ToolError(ScholarError):
 
 class LibraryError(ScholarError):
     """The literature store cannot be opened or written."""
+
+    exit_code = 5
+
+
+class ReportError(ScholarError):
+    """A report could not be written to its file."""
 
     exit_code = 5
 

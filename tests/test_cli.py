@@ -450,6 +450,69 @@ def test_a_review_that_cannot_be_had_exits_with_2(
     assert not server.requests
 
 
+# --out
+
+
+ENDINGS = ("md", "html", "json", "bib", "docx")
+
+
+def test_an_answer_is_printed_and_written_to_each_file_that_is_named(
+    cli: Run, server: ModelServer, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"answer.{ending}" for ending in ENDINGS]
+    ran = cli("ask", QUESTION, "--json", *(f"--out={file}" for file in files))
+    assert ran.code == 0
+    assert ran.answer["outcome"] == "answered"
+    assert ran.err.splitlines()[-5:] == [f"written to {file}" for file in files]
+    assert (tmp_path / "answer.json").read_text() == ran.out
+    page = (tmp_path / "answer.html").read_text()
+    assert "The walk starts from the entities of the question." in page
+    assert 'id="map"' in page
+    assert 'class="timeline"' in page
+    assert not ran.complaints
+
+
+def test_a_review_is_written_to_files(cli: Run, server: ModelServer, tmp_path: Path) -> None:
+    files = [tmp_path / f"review.{ending}" for ending in ENDINGS]
+    ran = cli("review", "graph walks", "--markdown", *(f"--out={file}" for file in files))
+    assert ran.code == 0
+    assert (tmp_path / "review.md").read_text() == ran.out
+    assert "The papers side by side" in (tmp_path / "review.html").read_text()
+    assert all(file.stat().st_size for file in files)
+
+
+def test_a_form_that_does_not_exist_is_refused_before_anything_is_asked(
+    cli: Run, server: ModelServer
+) -> None:
+    for command in ("ask", "review"):
+        ran = cli(command, QUESTION, "--out", "answer.pdf")
+        assert ran.code == 2
+        assert ".md, .html, .json, .bib or .docx" in ran.complaints[0]
+        assert ran.out == ""
+    assert not server.requests
+
+
+def test_an_answer_whose_file_cannot_be_written_is_printed_all_the_same(
+    cli: Run, tmp_path: Path
+) -> None:
+    ran = cli("ask", QUESTION, "--out", "gone/answer.html", "--out", str(tmp_path / "a.md"))
+    assert ran.code == 5
+    assert " ".join(GAIN.split()) in " ".join(ran.out.split())
+    [complaint] = ran.complaints
+    assert "gone/answer.html could not be written (No such file or directory)" in complaint
+    assert complaint.endswith("choose another place with --out.")
+    assert (tmp_path / "a.md").exists()
+
+
+def test_what_is_not_answered_is_written_too_and_keeps_its_exit_code(
+    cli: Run, server: ModelServer, tmp_path: Path
+) -> None:
+    server.use(for_server(but(reader=lambda _: {"quotes": []})))
+    ran = cli("ask", QUESTION, "--out", str(tmp_path / "a.html"))
+    assert ran.code == 3
+    assert "The library does not answer this." in (tmp_path / "a.html").read_text()
+
+
 # The shelf
 
 

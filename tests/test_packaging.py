@@ -19,6 +19,7 @@ import importlib, importlib.util, json, sys
 from importlib import resources
 agents, names = json.loads(sys.argv[1])
 from scholar import prompts
+PAGE = [f'report/page/page.{ending}' for ending in ('html', 'css', 'js')]
 assert prompts.names() == names, prompts.names()
 for name in names:
     values = {variable: '' for variable in prompts.variables(name)}
@@ -28,7 +29,8 @@ for name in names:
     assert prompts.render(name, **values).system
 for agent in agents:
     importlib.import_module(f'scholar.agents.{agent}')
-for file in ('py.typed', 'answer.schema.json', 'events.schema.json', 'presets.toml', 'prices.toml'):
+SHIPPED = ('answer.schema.json', 'events.schema.json', 'presets.toml', 'prices.toml')
+for file in ('py.typed', *SHIPPED, *PAGE):
     assert resources.files('scholar').joinpath(file).is_file(), file
 for name in ('agents', 'prompts', 'tests'):
     assert importlib.util.find_spec(name) is None, f'{name} was installed beside scholar'

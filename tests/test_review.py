@@ -22,7 +22,7 @@ from papers import BM25, GAIN, NO_GAIN, NO_HELP, QUESTION, RANKING, REVISITED, S
 from test_prompts import SMALLEST
 from test_worst_models import WORST
 
-from scholar import markdown, report
+from scholar import report
 from scholar.agents import evidence, outliner, publisher, reader, reviewer, tabulator, writer
 from scholar.backends import Delta, Request
 from scholar.backends.fake import FakeBackend
@@ -32,6 +32,7 @@ from scholar.errors import ModelRejected, UsageError
 from scholar.events import Outlined, Tabled, Wrote
 from scholar.graph import build_graph
 from scholar.library import Library
+from scholar.report import markdown
 from scholar.runs import Scholar
 from scholar.settings import Budget, Settings
 from scholar.state import State

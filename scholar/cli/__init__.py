@@ -10,6 +10,7 @@ import typer
 
 from scholar.cli.options import (
     Dollars,
+    Files,
     Ids,
     Json,
     Judge,
@@ -74,6 +75,7 @@ def ask(
     review: Annotated[
         Literal["plan"] | None, typer.Option(help="Approve or edit the plan before it is followed.")
     ] = None,
+    files: Files = None,
     json: Json = False,
 ) -> None:
     """Answer a question from the library, or, without a model, show the quotes that bear on it."""
@@ -85,7 +87,7 @@ def ask(
         common.run(asking.estimate(question, flags, k, json))
     else:
         asked = asking.Asked(question, k, thread, review_plan=review == "plan")
-        common.run(asking.ask(asked, sources or [], flags, json))
+        common.run(asking.ask(asked, sources or [], flags, json, files or []))
 
 
 @app.command()
@@ -128,6 +130,7 @@ def review(
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    files: Files = None,
     json: Json = False,
 ) -> None:
     """Review what the papers of the library say on a topic, with a table of the papers."""
@@ -137,7 +140,7 @@ def review(
     flags = asking.flags(None, model, budget, no_cache)
     asked = reviewing.Asked(topic, columns, sections, preset or "review", k)
     form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(reviewing.review(asked, sources or [], flags, form))
+    common.run(reviewing.review(asked, sources or [], flags, form, files or []))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -14,6 +14,7 @@ from scholar import report, settings
 from scholar.cli.adding import add_all, exit_code, failure, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
+from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, ModelError, SourceError
 from scholar.events import Finished, Paused
 from scholar.library.ingest import Result
@@ -98,13 +99,16 @@ def _dollars(found: estimating.Estimate) -> str:
     return f"${found.dollars[0]:.4f} to ${found.dollars[1]:.4f}"
 
 
-async def ask(asked: Asked, sources: list[str], flags: dict[str, Any], json: bool) -> int:
-    """Ask, show what happens on standard error, and print the answer."""
-    return show_end(await drive(flags, sources, asked.start), json=json)
+async def ask(
+    asked: Asked, sources: list[str], flags: dict[str, Any], json: bool, files: Sequence[str] = ()
+) -> int:
+    """Ask, show what happens on standard error, print the answer, and write it to `files`."""
+    reports = Reports(files)
+    return show_end(await drive(flags, sources, asked.start, reports), reports, json=json)
 
 
-def show_end(ended: Answer | Waits, *, json: bool) -> int:
-    """Print the answer, or what the run waits for, and return the exit code."""
+def show_end(ended: Answer | Waits, reports: Reports, *, json: bool) -> int:
+    """Print the answer and write the `reports`, or say what the run waits for; the exit code."""
     if isinstance(ended, Waits):
         return ended.show()
     if json:
@@ -112,7 +116,8 @@ def show_end(ended: Answer | Waits, *, json: bool) -> int:
     else:
         err.print()
         report.show(ended, out)
-    return exit_code_of(ended, shown=not json and out.is_terminal, json=json)
+    unwritten = reports.write()
+    return exit_code_of(ended, shown=not json and out.is_terminal, json=json) or unwritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +150,23 @@ def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
 
 
 async def drive(
-    flags: dict[str, Any], sources: list[str], start: Callable[[Scholar], Run]
+    flags: dict[str, Any],
+    sources: list[str],
+    start: Callable[[Scholar], Run],
+    reports: Reports,
 ) -> Answer | Waits:
     """Add `sources`, drive the run that `start` gives with its progress shown, and return how it
-    ended.
+    ended. `reports` are given what they show.
     """
     known = settings.load(**flags)
     async with opened(known) as (scholar, progress):
         run = start(scholar)
         if sources:
             _report_added(await add_all(scholar.services.library, known, sources))
-        return await driven(run, progress)
+        ended = await driven(run, progress)
+        if isinstance(ended, Answer):
+            await reports.gather(ended, scholar.services.library)
+        return ended
 
 
 @asynccontextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json as json_module
 import os
-import re
 import sys
 import traceback
 from collections.abc import Coroutine
@@ -22,8 +20,6 @@ from scholar import report
 from scholar.errors import ScholarError
 
 CANCELLED = 130
-# What JSON allows inside its strings although it could steer a terminal, and halves of characters.
-_STEERING = re.compile(r"[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 class _Console(Console):
@@ -82,8 +78,7 @@ def counting(*more: ProgressColumn) -> Progress:
 
 def print_json(value: object) -> None:
     """Print plain data as JSON on standard output."""
-    text = json_module.dumps(value, ensure_ascii=False, indent=2)
-    typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    typer.echo(report.json_text(value))
 
 
 def _unexpected(error: Exception) -> int:

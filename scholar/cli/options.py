@@ -37,6 +37,14 @@ Tokens = Annotated[int | None, typer.Option(min=0, help="Use at most so many tok
 Seconds = Annotated[
     float | None, typer.Option(min=0, help="Stop asking models after so many seconds.")
 ]
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write it to this file too, a .md, .html, .json, .bib or .docx. May be repeated.",
+    ),
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
 ]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from scholar import report, settings
 from scholar.cli.asking import driven, opened, show_end
 from scholar.cli.common import err, out, print_json
+from scholar.cli.writing import Reports
 from scholar.errors import UsageError
-from scholar.values import Inquiry
+from scholar.values import Answer, Inquiry
 
 YES, NO = ("yes", "y"), ("no", "n")
 
 
-async def resume(run_id: str, reply: str | None, flags: dict[str, Any], json: bool) -> int:
-    """Go on with a run, and print its answer."""
+async def resume(
+    run_id: str, reply: str | None, flags: dict[str, Any], json: bool, files: Sequence[str]
+) -> int:
+    """Go on with a run, print its answer, and write it to `files`."""
+    reports = Reports(files)
     async with opened(settings.load(**flags)) as (scholar, progress):
         row = await scholar.runs.find(run_id)
         if reply is not None and not row.waits:
@@ -22,7 +27,9 @@ async def resume(run_id: str, reply: str | None, flags: dict[str, Any], json: bo
         replies = {id: _understood(reply, inquiry) for id, inquiry in row.waits if reply}
         run = await scholar.resume(row.run_id, replies=replies)
         ended = await driven(run, progress)
-    return show_end(ended, json=json)
+        if isinstance(ended, Answer):
+            await reports.gather(ended, scholar.services.library)
+    return show_end(ended, reports, json=json)
 
 
 def _understood(reply: str, inquiry: Inquiry) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import typer
 
-from scholar import markdown, report
+from scholar import report
 from scholar.cli.asking import Waits, drive, exit_code_of
 from scholar.cli.common import err, out, print_json
+from scholar.cli.writing import Reports
+from scholar.report import markdown
 from scholar.runs import Run, Scholar
 
 Form = Literal["terminal", "markdown", "json"]
@@ -33,9 +36,16 @@ class Asked:
         )
 
 
-async def review(asked: Asked, sources: list[str], flags: dict[str, Any], form: Form) -> int:
-    """Write the review, show what happens on standard error, and print it."""
-    answer = await drive(flags, sources, asked.start)
+async def review(
+    asked: Asked,
+    sources: list[str],
+    flags: dict[str, Any],
+    form: Form,
+    files: Sequence[str] = (),
+) -> int:
+    """Write the review, show what happens on standard error, print it, and write it to `files`."""
+    reports = Reports(files)
+    answer = await drive(flags, sources, asked.start, reports)
     if isinstance(answer, Waits):
         return answer.show()
     if form == "json":
@@ -45,5 +55,6 @@ async def review(asked: Asked, sources: list[str], flags: dict[str, Any], form: 
     else:
         err.print()
         report.show(answer, out)
+    unwritten = reports.write()
     shown = form == "terminal" and out.is_terminal
-    return exit_code_of(answer, shown=shown, json=form == "json")
+    return exit_code_of(answer, shown=shown, json=form == "json") or unwritten

@@ -14,10 +14,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from scholar import report, settings, story, telling, trace
+from scholar import report, settings, story, telling
 from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.writing import Reports, traced
 from scholar.errors import RunError, UsageError
 from scholar.journal import Journal, RunRow
+from scholar.library import Library
 from scholar.values import Usage
 
 PATIENCE = 3.0
@@ -94,11 +96,8 @@ async def _told(run_id: str) -> tuple[RunRow, list[story.Told]]:
         row = await journal.find(run_id)
         calls = await journal.calls(row.run_id)
         answer = await journal.answer(row.run_id)
-        row = replace(row, answer=answer, usage=Usage.of(calls, row.seconds))
-    try:
-        return row, trace.read(trace.path_of(settings.load().home, row.run_id))
-    except FileNotFoundError:
-        return row, []
+    row = replace(row, answer=answer, usage=Usage.of(calls, row.seconds))
+    return row, traced(row.run_id)
 
 
 async def cancel(run_id: str) -> int:
@@ -116,7 +115,7 @@ async def cancel(run_id: str) -> int:
 
 
 async def export(run_id: str, where: str | None) -> int:
-    """Print or write all that is kept of a run."""
+    """Print all that is kept of a run, write that to a .json, or its answer to another file."""
     row, told = await _told(run_id)
     async with kept() as journal:
         calls = await journal.calls(row.run_id)
@@ -128,9 +127,23 @@ async def export(run_id: str, where: str | None) -> int:
     }
     if where is None:
         print_json(whole)
-    else:
+    elif where.endswith(".json"):
         write(where, json_module.dumps(whole, ensure_ascii=False, indent=2) + "\n")
+    else:
+        return await _report(row, where)
     return 0
+
+
+async def _report(row: RunRow, where: str) -> int:
+    reports = Reports([where])
+    if row.answer is None:
+        raise RunError(f"The run {row.run_id} has no answer yet; name a .json file for the rest.")
+    library = Library(settings.load(), on_notice=notice)
+    try:
+        await reports.gather(row.answer, library)
+    finally:
+        library.close()
+    return reports.write()
 
 
 def write(where: str, text: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scholar.cli.options import Dollars, Json, Model, NoCache, Seconds, Tokens
+from scholar.cli.options import Dollars, Files, Json, Model, NoCache, Seconds, Tokens
 
 runs = typer.Typer(help="List, show, resume, cancel, replay, export and remove runs.")
 threads = typer.Typer(help="List, show, rename, export and remove threads of questions.")
@@ -57,6 +57,7 @@ def runs_resume(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
+    files: Files = None,
     json: Json = False,
 ) -> None:
     """Go on with a run where it was. A budget is that of the whole run, with what is spent."""
@@ -64,7 +65,7 @@ def runs_resume(
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(None, model, budget, no_cache)
-    common.run(resuming.resume(run_id, reply, flags, json))
+    common.run(resuming.resume(run_id, reply, flags, json, files or []))
 
 
 @runs.command("cancel")
@@ -85,7 +86,7 @@ def runs_replay(run_id: RunId, json: Json = False) -> None:
 
 @runs.command("export")
 def runs_export(run_id: RunId, out: Where = None) -> None:
-    """Print all that is kept of a run as JSON."""
+    """Print all that is kept of a run as JSON, or write its answer as --out of scholar ask."""
     from scholar.cli import common, running
 
     common.run(running.export(run_id, out))

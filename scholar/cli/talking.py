@@ -12,13 +12,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from scholar import markdown, report, settings
+from scholar import report, settings
 from scholar.cli.asking import CUT_SHORT, driven, opened, show_end
 from scholar.cli.common import complain, err, notice, out, print_json
 from scholar.cli.progress import line_of_input
 from scholar.cli.running import run_to_json, write
+from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, UsageError
 from scholar.journal import Journal, ThreadRow
+from scholar.report import markdown
 from scholar.values import Answer
 
 END = ("/quit", "/exit", "/q")
@@ -32,7 +34,7 @@ async def chat(thread: str | None, flags: dict[str, Any], k: int | None) -> int:
         while question := await _next_question():
             try:
                 run = scholar.start(question, k=k, thread=thread, person=True)
-                show_end(await driven(run, progress), json=False)
+                show_end(await driven(run, progress), Reports(), json=False)
             except (UsageError, BudgetSpent) as error:
                 complain(str(error))
         err.print(f"Go on with scholar chat --thread {report.plain(thread)}.", style="dim")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scholar.errors import LibraryError
+from scholar.library.atlas import MOST, Atlas, atlas
 from scholar.library.catalogue import REVISION, Entry
 from scholar.library.check import Finding, check
 from scholar.library.embedding import Vectors32
@@ -30,6 +31,7 @@ from scholar.text import sentences
 from scholar.values import Card, Fact, Hit, Paper, Passage, Reference
 
 __all__ = [
+    "Atlas",
     "Entry",
     "Extract",
     "Filters",
@@ -183,6 +185,10 @@ class Library:
     async def citations(self) -> list[tuple[str, str]]:
         """Pairs of ids of papers of the library of which the first cites the second."""
         return await asyncio.to_thread(self._store.catalogue.citations)
+
+    async def atlas(self, used: Sequence[str], most: int = MOST) -> Atlas:
+        """What it takes to draw the papers `used` among others, `most` together; see `Atlas`."""
+        return await asyncio.to_thread(atlas, self._store, list(used), most)
 
     # What a model found out
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from string import ascii_lowercase
 
-from scholar.report import NOT_SAID, citations_of, cost, plain, reference, short, vote
+from scholar.report import words
+from scholar.report.marks import Marks
+from scholar.report.words import NOT_SAID, cost, reference, short
+from scholar.text import plain
 from scholar.values import Answer, Cell, Citation, CitedSentence, Outcome
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~$!])")
@@ -22,35 +24,8 @@ def to_markdown(answer: Answer) -> str:
     return "\n\n".join(_blocks(answer)) + "\n"
 
 
-class _Marks:
-    """The mark of each quote: the number of its paper, and a letter where it has several."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.quotes = {paper.id: citations_of(answer, paper.id) for paper in answer.bibliography}
-        self._numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
-
-    def of(self, citation: Citation) -> str:
-        """As in 3b; letters go on after z with aa."""
-        quotes = self.quotes[citation.paper_id]
-        letter = _letter(quotes.index(citation)) if len(quotes) > 1 else ""
-        return f"{self._numbers[citation.paper_id]}{letter}"
-
-    def all_of(self, citations: Sequence[Citation]) -> str:
-        """Those of `citations` in brackets, in the order of the references."""
-        order = sorted(citations, key=lambda c: (self._numbers[c.paper_id], self._place(c)))
-        return f"[{', '.join(dict.fromkeys(map(self.of, order)))}]"
-
-    def _place(self, citation: Citation) -> int:
-        return self.quotes[citation.paper_id].index(citation)
-
-
-def _letter(n: int) -> str:
-    before, last = divmod(n, len(ascii_lowercase))
-    return (_letter(before - 1) if before else "") + ascii_lowercase[last]
-
-
 def _blocks(answer: Answer) -> Iterator[str]:
-    marks = _Marks(answer)
+    marks = Marks(answer)
     yield f"# {_text(answer.question)}"
     yield from _written(answer, marks)
     if table := _table(answer, marks):
@@ -63,11 +38,15 @@ def _blocks(answer: Answer) -> Iterator[str]:
     yield "\n".join(_about(answer))
 
 
-def _written(answer: Answer, marks: _Marks) -> Iterator[str]:
+def _written(answer: Answer, marks: Marks) -> Iterator[str]:
     if answer.outcome is Outcome.NO_EVIDENCE:
-        yield "The library does not answer this."
-    if any(s.text != s.citations[0].quote for s in answer.sentences):
+        yield words.NOTHING_FOUND
+    if finding := words.finding(answer):
+        yield f"**{_text(finding)}**"
+    if not words.quotes_only(answer):
         yield _prose(answer.sentences, marks)
+    for premise in answer.premises:
+        yield f"{_text(words.taken_as_given(premise))} {_all_of(marks, premise.citations)}."
     for section in answer.review.sections if answer.review else ():
         yield f"## {_text(section.title)}"
         yield _prose(section.sentences, marks)
@@ -78,18 +57,21 @@ def _written(answer: Answer, marks: _Marks) -> Iterator[str]:
         yield "\n".join((f"{_text(conflict.about)}:\n", *sides))
 
 
-def _prose(sentences: Sequence[CitedSentence], marks: _Marks) -> str:
+def _prose(sentences: Sequence[CitedSentence], marks: Marks) -> str:
     return " ".join(_cited(sentence, marks) for sentence in sentences)
 
 
-def _cited(sentence: CitedSentence, marks: _Marks) -> str:
+def _cited(sentence: CitedSentence, marks: Marks) -> str:
     """The sentence with the marks of its quotes before its full stop."""
-    text = _text(sentence.text)
-    stop = text[-1] if text.endswith((".", "?")) else "."
-    return f"{text.removesuffix(stop)} {marks.all_of(sentence.citations)}{stop}"
+    text, stop = words.before_stop(sentence.text)
+    return f"{_text(text)} {_all_of(marks, sentence.citations)}{stop}"
 
 
-def _table(answer: Answer, marks: _Marks) -> str:
+def _all_of(marks: Marks, citations: Sequence[Citation]) -> str:
+    return f"[{', '.join(marks.all_of(citations))}]"
+
+
+def _table(answer: Answer, marks: Marks) -> str:
     table = answer.review.table if answer.review else None
     if table is None:
         return ""
@@ -103,11 +85,11 @@ def _table(answer: Answer, marks: _Marks) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(cell: Cell, marks: _Marks) -> str:
-    return f"{_text(cell.text)} {marks.all_of([cell.citation])}" if cell.citation else NOT_SAID
+def _cell(cell: Cell, marks: Marks) -> str:
+    return f"{_text(cell.text)} {_all_of(marks, [cell.citation])}" if cell.citation else NOT_SAID
 
 
-def _references(answer: Answer, marks: _Marks) -> Iterator[str]:
+def _references(answer: Answer, marks: Marks) -> Iterator[str]:
     for n, paper in enumerate(answer.bibliography, start=1):
         yield f"{n}. {_text(reference(paper))}"
         for citation in marks.quotes[paper.id]:
@@ -120,9 +102,7 @@ def _about(answer: Answer) -> Iterator[str]:
     yield f"- Quotes from {coverage.read} of {coverage.found} papers found."
     if coverage.searches:
         yield f"- Searched for: {_text('; '.join(coverage.searches))}"
-    for verdict in answer.verdicts:
-        reasons = "" if verdict.failed else "; ".join(verdict.reasons)
-        yield f"- Juror {_text(vote(verdict))}{': ' if reasons else ''}{_text(reasons)}"
+    yield from (f"- {_text(words.juror(verdict))}" for verdict in answer.verdicts)
     yield from (f"- {_text(note)}" for note in answer.notes)
     yield f"- {_text(cost(answer.usage))}."
 
