@@ -209,6 +209,27 @@ def doctor(json: Json = False) -> None:
     common.run(checkup.doctor(json))
 
 
+@app.command()
+def slack(
+    http: Annotated[
+        int | None,
+        typer.Option(
+            "--http", metavar="PORT", min=0, help="Listen for signed requests; else Socket Mode."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where --http listens.")] = "127.0.0.1",
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what of the set-up is missing, and end.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Answer in Slack, in channels, threads and direct messages."""
+    from scholar.cli import common
+    from scholar.cli import slack as bot
+
+    common.run(bot.check(json) if check else bot.listen(http, host))
+
+
 @papers.command("list")
 def papers_list(
     collection: Annotated[
