@@ -161,10 +161,13 @@ class Slack:
     def wait(self, what: Callable[[], T], timeout: float = 20.0) -> T:
         """What `what` gives once that is true; AssertionError with what was called where not."""
         with self._changed:
-            if not self._changed.wait_for(what, timeout):
-                methods = [f"{call.method} {call.error}" for call in self.calls]
-                raise AssertionError(f"it did not happen; the bot called {methods[-30:]}")
-            return what()
+            until = time.monotonic() + timeout
+            while not (found := what()):
+                if time.monotonic() > until:
+                    methods = [f"{call.method} {call.error}" for call in self.calls]
+                    raise AssertionError(f"it did not happen; the bot called {methods[-30:]}")
+                self._changed.wait(0.05)  # what is waited for need not be of Slack's
+            return found
 
     def fail(self, method: str, *faults: Fault) -> None:
         """Let the next calls of `method` go wrong, one after the other."""

@@ -48,9 +48,8 @@ async def _until_told(failed: asyncio.Future[None]) -> None:
     with suppress(NotImplementedError):  # Windows has no such handlers, and Ctrl-C all the same
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, told.set)
-    waiting = asyncio.create_task(told.wait())
-    await asyncio.wait({waiting, failed}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    failed.add_done_callback(lambda _: told.set())
+    await told.wait()
     if failed.done():
         failed.result()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -153,8 +154,12 @@ async def _fetch(bot: Bot, info: Mapping[str, Any], folder: Path) -> Path:
                     raise _NotHad(f"{name}: it is larger than it says; drop a smaller one.")
     except (aiohttp.ClientError, TimeoutError):
         raise _NotHad(f"{name}: Slack did not send it; drop it once more.") from None
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_NO_NAME.sub('_', str(info['id']))}-{name[-100:]}"
+    return await asyncio.to_thread(_write, path, data)
+
+
+def _write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 

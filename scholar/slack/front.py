@@ -73,10 +73,10 @@ async def by_socket(bot: Bot, keys: Keys, ping: float = 5.0) -> AsyncIterator[No
         app_for(bot, keys), keys.app, logger=bot_log(bot), ping_interval=ping
     )
     try:
-        await handler.connect_async()
+        await handler.client.connect()
         yield
     finally:
-        await handler.close_async()
+        await handler.client.close()
 
 
 @asynccontextmanager

@@ -87,7 +87,7 @@ class Live:
 
     async def finish(self, shown: Shown) -> None:
         """Turn it into `shown`. Raises Refused where it or its channel is gone."""
-        await self.stop()
+        await self._still()
         first, *more = shown.messages
         if self._streaming:
             await self._stream_out(first)
@@ -99,9 +99,16 @@ class Live:
                 self.ask = self._store.update(self.ask, posted=[*self.ask.posted, ts])
 
     async def stop(self) -> None:
-        """Show nothing more. What is being shown is shown to its end, so that it stays before what
-        comes next.
-        """
+        """Show nothing more, and leave the message open to edits."""
+        await self._still()
+        if self._streaming:
+            self._streaming = False
+            place = {"channel": self.ask.channel, "ts": self.ask.message}
+            with suppress(Refused, Unsure):
+                await self._poster.call("chat.stopStream", **place)
+
+    async def _still(self) -> None:
+        # What is being shown is shown to its end, so that it does not come after what is next.
         if self._pushing is not None:
             async with self._busy:
                 self._pushing.cancel()

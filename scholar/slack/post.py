@@ -150,14 +150,14 @@ class Poster:
 
     async def _pass(self, gate: _Gate, pause: float) -> None:
         async with gate.lock:
-            while (wait := gate.open - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
-            gate.open = time.monotonic() + pause
+            await asyncio.sleep(max(0.0, gate.open - time.monotonic()))
+            # A refusal of another call may have closed it again meanwhile.
+            await asyncio.sleep(max(0.0, gate.open - time.monotonic()))
+            gate.open = max(gate.open, time.monotonic() + pause)
 
     async def _send(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if token := arguments.get("token"):
-            bearer = {"Authorization": f"Bearer {token}"}
-            found = await self.client.api_call(method, headers=bearer)
+            found = await self.client.api_call(method, params={"token": token})
         elif method in _GET:
             found = await self.client.api_call(method, http_verb="GET", params=dict(arguments))
         else:
@@ -166,11 +166,12 @@ class Poster:
 
 
 def _again(error: SlackApiError) -> float | None:
-    """Seconds that Slack asks to be left alone; 0 where it has failed, None where it has refused."""
+    """Seconds that Slack asks to be left alone; 0 where it failed, None where it has refused."""
     response: Any = error.response
     if response.status_code == 429 or _name(error) == "ratelimited":
-        after = {key.lower(): value for key, value in response.headers.items()}.get("retry-after")
-        return max(0.1, float(after)) if str(after).replace(".", "", 1).isdigit() else 1.0
+        headers = {key.lower(): str(value) for key, value in response.headers.items()}
+        after = headers.get("retry-after", "")
+        return float(after) + 0.1 if after.isdigit() else 1.0
     failed = response.status_code >= 500 or _name(error) in ("internal_error", "fatal_error")
     return 0.0 if failed else None
 

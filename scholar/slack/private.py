@@ -96,7 +96,7 @@ class Joint(Library):
         self, ids: Sequence[str] | None = None, *, collection: str = ""
     ) -> list[Paper]:
         """As `Library`."""
-        shared, own = await self._both(lambda l: l.papers(ids, collection=collection))
+        shared, own = await self._both(lambda held: held.papers(ids, collection=collection))
         known = {paper.id: paper for paper in (*own, *shared)}
         if ids is None:
             return sorted(known.values(), key=lambda paper: paper.title)

@@ -24,8 +24,8 @@ MOST_JSON = 11_000
 """Characters of the blocks of a message. Slack refuses somewhat above 13,000, and says nowhere
 that it does.
 """
-MOST_ELEMENTS = 5
-"""Buttons of a row, so that they stand in one on a phone too."""
+MOST_LOAD = 7_000
+"""Of these that one block takes, since many small pieces weigh more than their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +63,21 @@ Kind = Literal["rich_text_section", "rich_text_quote"]
 def paragraph(units: Iterable[Unit], kind: Kind = "rich_text_section") -> list[Block]:
     """`units` one after the other in as few blocks as may be; what joins them is theirs."""
     blocks: list[list[Span]] = [[]]
-    room = MOST_TEXT
+    room, load = MOST_TEXT, MOST_LOAD
     for each in (piece for whole in units for piece in _fitting(whole)):
-        needed = sum(size(span.text) for span in each)
-        if needed > room and blocks[-1]:
+        needed, heavy = _text_of(each), weight([span.element() for span in each])
+        if blocks[-1] and (needed > room or heavy > load):
             blocks.append([])
-            room = MOST_TEXT
+            room, load = MOST_TEXT, MOST_LOAD
         blocks[-1] += each
         room -= needed
+        load -= heavy
     return [_rich(spans, kind) for spans in blocks if spans]
 
 
 def _fitting(whole: Unit) -> Iterator[Unit]:
     """`whole`, or where it is too long for a block its pieces."""
-    if sum(size(span.text) for span in whole) <= MOST_TEXT:
+    if _text_of(whole) <= MOST_TEXT:
         yield whole
         return
     for span in whole:
@@ -84,8 +85,17 @@ def _fitting(whole: Unit) -> Iterator[Unit]:
             yield (replace(span, text=text),)
 
 
+def _text_of(whole: Unit) -> int:
+    return sum(size(span.text) for span in whole)
+
+
 def _rich(spans: Sequence[Span], kind: Kind) -> Block:
-    elements = [span.element() for span in spans]
+    joined: list[Span] = []
+    for span in spans:
+        if joined and replace(joined[-1], text="") == replace(span, text=""):
+            span = replace(span, text=joined.pop().text + span.text)
+        joined.append(span)
+    elements = [span.element() for span in joined]
     return {"type": "rich_text", "elements": [{"type": kind, "elements": elements}]}
 
 

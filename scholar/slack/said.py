@@ -199,9 +199,8 @@ def _pressed_answer(bot: Bot, name: str, value: str, ask: Ask, user: str, trigge
             bot.soon(_give_bibtex(bot, ask))
     elif name in ("helpful", "unhelpful"):
         bot.soon(_vote(bot, ask, user, helpful=name == "helpful"))
-    elif name in ("reply_yes", "reply_no"):
-        if user == ask.user:
-            bot.reply(ask, {value.partition(" ")[2]: name == "reply_yes"})
+    elif name in ("reply_yes", "reply_no") and user == ask.user:
+        bot.reply(ask, {value.partition(" ")[2]: name == "reply_yes"})
 
 
 async def _show_evidence(bot: Bot, name: str, value: str, trigger: str, view: Payload) -> None:
