@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from minds import Mind, for_server, honest
 from model_server import ModelServer
@@ -42,9 +42,11 @@ class Lab:
         """What a person does in Slack, which waits until the bot has taken note of it."""
         return await asyncio.to_thread(act, *args, **kwargs)
 
-    async def until(self, what: Callable[[], T], seconds: float = 20.0) -> T:
+    async def until(
+        self, what: Callable[[], T | Literal[False] | None], seconds: float = 20.0
+    ) -> T:
         """What `what` gives once it is true."""
-        return await asyncio.to_thread(self.slack.wait, what, seconds)
+        return cast(T, await asyncio.to_thread(self.slack.wait, what, seconds))
 
     async def answered(self, count: int = 1, channel: str = "C0GENERAL") -> list[dict[str, Any]]:
         """The bot's messages in a channel, once `count` of them are answers."""

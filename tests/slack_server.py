@@ -558,7 +558,7 @@ class Slack:
             while True:
                 answer = json.loads(await websocket.receive_text())
                 with self._changed:
-                    if envelope := self._unacknowledged.pop(answer.get("envelope_id", ""), None):
+                    if envelope := self._unacknowledged.pop(answer["envelope_id"], None):
                         envelope.answer = answer
                         envelope.done.set()
         except WebSocketDisconnect:

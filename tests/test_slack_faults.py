@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from minds import but
@@ -131,7 +132,7 @@ async def test_who_may_not_ask_is_told_so_and_costs_nothing(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     slack.join("C0OTHER", "U0ANN")
-    allowed = {"users": ("U0ANN",), "channels": ("C0GENERAL",)}
+    allowed: dict[str, Any] = {"users": ("U0ANN",), "channels": ("C0GENERAL",)}
     async with opened(slack, notes, settings, **allowed) as lab:
         await lab.do(slack.ask, QUESTION, user="U0BOB")
         await lab.do(slack.ask, QUESTION, channel="C0OTHER")
@@ -164,7 +165,8 @@ async def test_somebody_from_another_workspace_is_not_answered(
 async def test_a_spent_allowance_is_told_with_what_to_do(
     whose: str, slack: Slack, notes: Library, settings: Settings
 ) -> None:
-    async with opened(slack, notes, settings, **{whose: {"questions": 1}}) as lab:
+    changes: dict[str, Any] = {whose: {"questions": 1}}
+    async with opened(slack, notes, settings, **changes) as lab:
         await lab.do(slack.ask, QUESTION)
         await lab.answered()
         await lab.do(slack.ask, QUESTION)

@@ -125,10 +125,7 @@ async def test_a_bot_that_is_killed_goes_on_in_the_same_message(
 
     with Slack(streams=streams) as slack, ModelServer(for_server(mind)) as model:
         environment = _environment(slack, model, settings.home)
-        subprocess.run(
-            [sys.executable, "-m", "scholar", "add", str(NOTES)],
-            env=environment, check=True, capture_output=True,
-        )  # fmt: skip
+        await asyncio.to_thread(_add_notes, environment)
         with _running(environment, tmp_path / "one") as first:
             asked = await asyncio.to_thread(slack.ask, QUESTION)
             await asyncio.to_thread(slack.wait, lambda: model.requests and slack.said(), 30)
@@ -150,6 +147,11 @@ async def test_a_bot_that_is_killed_goes_on_in_the_same_message(
     for log in (tmp_path / "one", tmp_path / "two"):
         assert "xoxb" not in log.read_text()
         assert "Listening in Socket Mode" in log.read_text()
+
+
+def _add_notes(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "scholar", "add", str(NOTES)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
 def _environment(slack: Slack, model: ModelServer, home: Path) -> dict[str, str]:

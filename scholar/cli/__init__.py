@@ -209,8 +209,8 @@ def doctor(json: Json = False) -> None:
     common.run(checkup.doctor(json))
 
 
-@app.command()
-def slack(
+@app.command("slack")
+def slack_bot(
     http: Annotated[
         int | None,
         typer.Option(
@@ -224,10 +224,9 @@ def slack(
     json: Json = False,
 ) -> None:
     """Answer in Slack, in channels, threads and direct messages."""
-    from scholar.cli import common
-    from scholar.cli import slack as bot
+    from scholar.cli import common, slack
 
-    common.run(bot.check(json) if check else bot.listen(http, host))
+    common.run(slack.check(json) if check else slack.listen(http, host))
 
 
 @papers.command("list")

@@ -155,7 +155,7 @@ async def _fetch(bot: Bot, info: Mapping[str, Any], folder: Path) -> Path:
     except (aiohttp.ClientError, TimeoutError):
         raise _NotHad(f"{name}: Slack did not send it; drop it once more.") from None
     path = folder / f"{_NO_NAME.sub('_', str(info['id']))}-{name[-100:]}"
-    return await asyncio.to_thread(_write, path, data)
+    return await asyncio.to_thread(_write, path, bytes(data))
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -16,6 +16,7 @@ from scholar.slack import rich, words
 from scholar.slack.blocks import Message, Shown, evidence_of, mark, note, shown
 from scholar.slack.desk import Desk, Going
 from scholar.slack.live import QUIET, Live, Streams, find
+from scholar.slack.logs import without_secrets
 from scholar.slack.post import Poster, Refused, Unsure
 from scholar.slack.rich import Span, unit
 from scholar.slack.store import Ask, Spent, Store
@@ -89,7 +90,8 @@ class Bot:
         log.error("%s", words.in_words(error), exc_info=None if known else error)
         if self.settings.errors and not isinstance(error, Refused):
             with suppress(Refused, Unsure):
-                await self.say(self.settings.errors, note(f"{words.in_words(error)} ({error!r})"))
+                said = without_secrets(f"{words.in_words(error)} ({error!r})")
+                await self.say(self.settings.errors, note(said))
 
     # Saying
 

@@ -72,11 +72,12 @@ async def by_socket(bot: Bot, keys: Keys, ping: float = 5.0) -> AsyncIterator[No
     handler = AsyncSocketModeHandler(
         app_for(bot, keys), keys.app, logger=bot_log(bot), ping_interval=ping
     )
+    client: Any = handler.client  # its methods have no types
     try:
-        await handler.client.connect()
+        await client.connect()
         yield
     finally:
-        await handler.client.close()
+        await client.close()
 
 
 @asynccontextmanager

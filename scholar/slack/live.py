@@ -22,6 +22,8 @@ from scholar.slack.store import Ask, Store
 QUIET = {"unfurl_links": False, "unfurl_media": False, "parse": "none", "link_names": False}
 """Nothing in a message of the bot's unfolds, and Slack looks for no names or links in its text."""
 _NO_STREAMS = frozenset({"unknown_method", "method_not_supported", "feature_not_enabled"})
+_NEAR = 2
+"""The first numbers of the queue."""
 _FOUND_AMONG = 200
 """Messages that are looked through for one whose time stamp was lost."""
 
@@ -76,9 +78,12 @@ class Live:
         self._pushing = asyncio.create_task(self._push_on())
 
     def moved(self, position: int) -> None:
-        """Show that this many questions are before it now."""
-        self.progress.waiting = position
-        self._changed.set()
+        """Show which number it has now: near the front each, before that every halving, so that
+        a long queue does not use up what Slack allows of edits.
+        """
+        if position <= _NEAR or position <= self.progress.waiting // 2:
+            self.progress.waiting = position
+            self._changed.set()
 
     def see(self, event: Event) -> None:
         """Show what has happened, before long."""
