@@ -558,9 +558,9 @@ class Slack:
             while True:
                 answer = json.loads(await websocket.receive_text())
                 with self._changed:
-                    if envelope := self._unacknowledged.pop(answer["envelope_id"], None):
-                        envelope.answer = answer
-                        envelope.done.set()
+                    if heard := self._unacknowledged.pop(answer["envelope_id"], None):
+                        heard.answer = answer
+                        heard.done.set()
         except WebSocketDisconnect:
             pass
         finally:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ import pytest
 from minds import Seen, but, honest
 from model_server import Stall
 from slack_lab import QUESTION, Door, Lab, listening, opened
-from slack_server import Slack, buttons_of, text_of
+from slack_server import TEAM, Slack, buttons_of, text_of
 
+from scholar.events import Event, Finished, Paused
 from scholar.library import Library
-from scholar.settings import Settings
+from scholar.settings import Allowance, Settings
+from scholar.slack import desk
+from scholar.slack.store import Ask, Store
+from scholar.values import Answer, Inquiry, Outcome
 
 PRIVATE = b"""---
 title: "Zebrafish of the secret laboratory"
@@ -381,6 +386,68 @@ async def test_an_answer_too_long_for_messages_comes_whole_as_a_file(
     assert file["name"] == "answer.md"
     assert "in answer.md below" in text_of(answer)
     assert b"## References" in slack.contents[file["id"]]
+
+
+async def test_another_process_goes_on_with_what_a_dead_one_left(
+    slack: Slack, notes: Library, settings: Settings
+) -> None:
+    async with opened(slack, notes, settings) as lab:
+        lab.bot._watch and lab.bot._watch.cancel()
+        lab.bot.watch_every = 0.05
+        watching = asyncio.create_task(lab.bot._watch_over())
+        dead = Store(settings.home)
+        dead.take(
+            Ask("message:C0GENERAL:1.0", TEAM, "C0GENERAL", "1.0", "U0ANN", QUESTION),
+            Allowance(), Allowance(),
+        )  # fmt: skip
+        dead.close()
+        [answer] = await lab.answered()
+        assert answer["thread_ts"] == "1.0"
+        watching.cancel()
+
+
+@pytest.mark.xfail(strict=False, reason="runs know no threads yet")
+async def test_a_follow_up_is_asked_in_the_context_of_its_thread(lab: Lab) -> None:
+    asked = await lab.do(lab.slack.ask, QUESTION)
+    await lab.answered()
+    before = len(lab.model.requests)
+    await lab.do(lab.slack.say, "And what does it cost?", thread=asked)
+    await lab.answered(2)
+    assert QUESTION in json.dumps([request.body for request in lab.model.requests[before:]])
+
+
+class _Asking:
+    """A run that asks a person before it ends, as those of the graph do."""
+
+    def __init__(self, replies: Mapping[str, Any] | None) -> None:
+        self.question = {"run_id": "run"}
+        self._replies = replies
+
+    async def events(self) -> AsyncIterator[Event]:
+        if self._replies is None:
+            inquiry = Inquiry("tool", "May the tool lab.read run <!channel>?")
+            yield Paused((("i1", inquiry),))
+        else:
+            said = f"It was said: {self._replies}"
+            yield Finished(Answer("run", "?", Outcome.NO_EVIDENCE, notes=(said,)))
+
+
+@pytest.mark.parametrize(("button", "reply"), [("reply_yes", True), ("reply_no", False)])
+async def test_a_run_that_asks_a_person_goes_on_with_what_they_press(
+    button: str, reply: bool, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "_start", lambda _, ask: _Asking(None))
+    monkeypatch.setattr(desk, "_resume", lambda _, ask: _Asking(ask.replies))
+    await lab.do(lab.slack.ask, QUESTION)
+    message = await lab.until(lambda: next((m for m in lab.slack.said() if button in str(m)), None))
+    await lab.bot.idle()
+    await lab.do(lab.slack.press, message, button, user="U0BOB")
+    await lab.bot.idle()
+    assert button in str(message)  # only who has asked may say
+    await lab.do(lab.slack.press, message, button)
+    [answer] = await lab.answered()
+    assert answer["ts"] == message["ts"]
+    assert f"It was said: {{'i1': {reply}}}" in text_of(answer)
 
 
 async def test_one_bot_goes_on_listening_at_another_door(

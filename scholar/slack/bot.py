@@ -25,6 +25,8 @@ from scholar.slack.turns import Turn, Turns
 from scholar.values import Answer
 
 log = logging.getLogger("scholar.slack")
+WATCH = 20.0
+"""Seconds between looks at whether another process has died; a look is one query."""
 TITLE = 60
 """Characters of a thread's title in Slack's assistant pane, which shows about so many."""
 
@@ -46,17 +48,30 @@ class Bot:
         self._cancelled: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asks: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self.watch_every = WATCH
 
     async def start(self) -> None:
         """Learn who it is, and go on with what was left undone. Raises Refused or Unsure."""
         me = await self.poster.call("auth.test")
         self.team, self.user = str(me["team_id"]), str(me["user_id"])
+        self._adopt()
+        self._watch = asyncio.create_task(self._watch_over())
+
+    def _adopt(self) -> None:
         for ask in self.store.adopt():
             self._see_through(ask, resumed=True)
 
+    async def _watch_over(self) -> None:
+        """Go on with what another process leaves undone when it dies."""
+        while True:
+            await asyncio.sleep(self.watch_every)
+            self.store.forget_old()
+            self._adopt()
+
     async def stop(self) -> None:
         """Leave everything as it is, for another process to go on with."""
-        tasks = [*self._tasks, *self._asks]
+        tasks = [*self._tasks, *self._asks, *([self._watch] if self._watch else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -145,8 +145,7 @@ class Store:
         sa.event.listen(self._engine, "connect", _prepare)
         with self._writing() as connection:
             _tables.create_all(connection)
-            old = _seen.c.at < self._clock() - REMEMBERED
-            connection.execute(_seen.delete().where(old))
+        self.forget_old()
 
     def close(self) -> None:
         """Let go of the file; what is not done is anybody's."""
@@ -155,6 +154,12 @@ class Store:
         (self._owners / self.owner).unlink(missing_ok=True)
 
     # Deliveries
+
+    def forget_old(self) -> None:
+        """Forget deliveries that cannot come again."""
+        with self._writing() as connection:
+            old = _seen.c.at < self._clock() - REMEMBERED
+            connection.execute(_seen.delete().where(old))
 
     def first_time(self, key: str) -> bool:
         """Whether `key` was never seen before, in this process or another."""
