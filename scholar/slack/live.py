@@ -174,6 +174,9 @@ class Live:
     async def _push_on(self) -> None:
         while True:
             await self._changed.wait()
+            if self._poster.is_held_up("chat.update"):
+                await asyncio.sleep(self._poster.pace.edit)
+                continue
             self._changed.clear()
             async with self._busy:
                 try:

@@ -41,6 +41,8 @@ DELETED = frozenset({"message_not_found", "cant_update_message", "edit_window_cl
 _ONCE = frozenset({"chat.postMessage", "chat.startStream", "chat.appendStream"})
 """What would be done twice if it were asked for twice."""
 _GET = frozenset({"conversations.replies", "conversations.history", "files.info"})
+_SLOWER, _SLOWEST, _FASTER = 0.1, 1.2, 0.97
+"""Seconds between calls after the first refusal, and at most: Slack allows 50 a minute of most."""
 _WORDS = {
     "channel_not_found": "The channel is not there, or I am not in it; /invite me and ask again.",
     "not_in_channel": "I am not in that channel (any more); /invite me and ask again.",
@@ -96,10 +98,26 @@ class Pace:
 
 @dataclass
 class _Gate:
-    """One at a time, and none before `open`."""
+    """Lets calls through one by one, `pause` seconds apart, and none before `open`.
+
+    The pause doubles with every refusal and shrinks with every call that is let through, so that it
+    settles near what Slack allows, which Slack says nowhere exactly.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     open: float = 0.0
+    pause: float = 0.0
+
+    def refused(self, seconds: float) -> None:
+        """Slack asks to be left alone for so long."""
+        now = time.monotonic()
+        if self.open - now < seconds / 2:  # else it is one of many that were on their way together
+            self.pause = min(_SLOWEST, max(_SLOWER, self.pause * 2))
+        self.open = max(self.open, now + seconds)
+
+    def allowed(self) -> None:
+        """A call was let through."""
+        self.pause = self.pause * _FASTER if self.pause > _SLOWER / 2 else 0.0
 
 
 class Poster:
@@ -110,31 +128,39 @@ class Poster:
         self.pace = pace
         self._gates: dict[tuple[str, str], _Gate] = defaultdict(_Gate)
 
+    def is_held_up(self, method: str) -> bool:
+        """Whether calls of `method` wait for Slack, so that what is not needed had better wait."""
+        gate = self._gates[method, ""]
+        return gate.lock.locked() or gate.open - time.monotonic() > self.pace.edit
+
     async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """What Slack answers. Raises Refused, and Unsure where a call may not be repeated."""
         posts = method in ("chat.postMessage", "chat.startStream")
         key = ("post", arguments["channel"]) if posts else (method, "")
         gate = self._gates[key]
         wait = self.pace.first
-        for left in reversed(range(self.pace.tries)):
+        left = self.pace.tries
+        while left:
             try:
                 await self._pass(gate, self.pace.post if posts else 0.0)
-                return await self._send(method, arguments)
+                answer = await self._send(method, arguments)
+                gate.allowed()
+                return answer
             except SlackApiError as error:
                 again = _again(error)
                 if again is None:
                     raise Refused(method, _name(error)) from None
                 if again:
-                    gate.open = max(gate.open, time.monotonic() + again)
+                    gate.refused(again)  # which is no failure, however often
                     continue
                 reason: Exception = error
             except (SlackClientError, aiohttp.ClientError, TimeoutError, ValueError) as error:
                 reason = error
             if method in _ONCE and not isinstance(reason, aiohttp.ClientConnectorError):
                 raise Unsure(method) from reason
-            if left:
-                await asyncio.sleep(wait)
-                wait *= 2
+            left -= 1
+            await asyncio.sleep(wait)
+            wait *= 2
         raise Unsure(method)
 
     async def upload(self, channel: str, thread: str, name: str, text: str) -> None:
@@ -153,7 +179,7 @@ class Poster:
             await asyncio.sleep(max(0.0, gate.open - time.monotonic()))
             # A refusal of another call may have closed it again meanwhile.
             await asyncio.sleep(max(0.0, gate.open - time.monotonic()))
-            gate.open = max(gate.open, time.monotonic() + pause)
+            gate.open = max(gate.open, time.monotonic() + max(pause, gate.pause))
 
     async def _send(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if token := arguments.get("token"):
