@@ -14,6 +14,7 @@ from slack_server import BOT, BOT_TOKEN, Fault, Slack, buttons_of, text_of
 from scholar.library import Library
 from scholar.settings import Settings
 from scholar.slack.post import Refused
+from scholar.slack.store import Store
 
 STUCK = but(answer=lambda _: Stall(), writer=lambda _: Stall())
 
@@ -102,6 +103,24 @@ async def test_who_asked_is_told_where_the_bot_was_removed_from_the_channel(
         [told] = await lab.until(lambda: slack.said("D0ANN"))
     assert "I am not in that channel" in text_of(told)
     assert QUESTION in text_of(told)
+
+
+async def test_a_message_posted_just_before_a_crash_is_found_again_and_completed(
+    slack: Slack, notes: Library, settings: Settings
+) -> None:
+    async with opened(slack, notes, settings, mind=STUCK) as lab:
+        await lab.do(slack.ask, QUESTION)
+        message = await lab.until(lambda: next(iter(slack.said()), None))
+        await lab.until(lambda: lab.model.requests)
+        [ask] = lab.bot.store.of_message("C0GENERAL", message["ts"])
+        await lab.bot.stop()
+    before = Store(settings.home)
+    before.update(ask, message="", state="queued")  # as a crash before it was noted leaves it
+    before.close()
+    async with opened(slack, notes, settings) as lab:
+        [answer] = await lab.answered()
+    assert answer["ts"] == message["ts"]
+    assert len(slack.said()) == 1
 
 
 async def test_a_deleted_question_is_given_up(
