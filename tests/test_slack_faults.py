@@ -237,3 +237,21 @@ async def test_what_nobody_expected_is_said_in_words_and_told_to_who_runs_it(
     assert "Something went wrong that should not have" in text_of(message)
     assert "ZeroDivisionError" in text_of(told)
     assert "xoxb-1111" not in text_of(told)
+
+
+async def test_the_token_goes_to_slack_alone_and_a_file_too_large_is_left_out(
+    slack: Slack, notes: Library, settings: Settings
+) -> None:
+    with Slack() as stranger:
+        stranger.events = "unused"
+        elsewhere = slack.share("elsewhere.md", b"# Elsewhere\n\nIt is kept by somebody else.")
+        elsewhere["url_private_download"] = f"http://{stranger.host}/files/F1"
+        large = slack.share("large.md", b"x" * 2_000)
+        async with opened(slack, notes, settings, largest_file=1_000) as lab:
+            await lab.do(slack.say, "", channel="D0ANN", files=[elsewhere, large])
+            [offer] = await lab.until(lambda: slack.said("D0ANN"))
+            await lab.do(slack.press, offer, "add_shared", channel="D0ANN")
+            await lab.bot.idle()
+        assert "elsewhere.md: Slack does not hold it" in text_of(offer)
+        assert "large.md: it is larger than" in text_of(offer)
+        assert stranger.calls == []
