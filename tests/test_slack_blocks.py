@@ -164,6 +164,7 @@ def test_no_answer_is_too_long_and_none_is_cut(sentences: int, length: int) -> N
         for sentence in said:
             assert sentence.text.rstrip(".").replace(" ", "") in visible.replace(" ", "")
     assert result.attached or len(result.messages) <= 3
+    assert "\n0" in text_of({"blocks": result.messages[0].blocks})  # it begins there in any case
     assert "buttons:ask" in json.dumps(result.messages[-1].blocks)
 
 
