@@ -281,6 +281,43 @@ class Otlp(_Strict):
     """Whether questions, prompts, replies and what tools are given are sent too."""
 
 
+class Allowance(_Strict):
+    """What may be used in a day (UTC); None is no limit. A question under way is finished."""
+
+    questions: int | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=0)
+    dollars: float | None = Field(None, ge=0)
+
+
+class Slack(_Strict):
+    """The Slack bot. The tokens may also be in SLACK_BOT_TOKEN, SLACK_APP_TOKEN,
+    SLACK_SIGNING_SECRET and SLACK_CONFIG_TOKEN.
+    """
+
+    bot_token: SecretStr | None = None
+    app_token: SecretStr | None = None
+    """For Socket Mode."""
+    signing_secret: SecretStr | None = None
+    """For HTTP."""
+    config_token: SecretStr | None = None
+    """Lets `--check` read what the app is set up for."""
+    api: str = Field("https://slack.com/api/", pattern=r"^https?://[^\s/]+\S*/$")
+    channels: tuple[str, ...] = ()
+    """Ids of the channels it may be asked in; empty is all it is in. Direct messages always."""
+    users: tuple[str, ...] = ()
+    """Ids of those who may ask it; empty is everybody of the workspace, nobody from outside."""
+    user_per_day: Allowance = Allowance(questions=50)
+    channel_per_day: Allowance = Allowance(questions=200)
+    concurrent: int = Field(4, ge=1)
+    """Questions under way at a time; others wait in their order."""
+    deeper: str = "deep"
+    """The preset of the button `Dig deeper`."""
+    largest_file: int = Field(50_000_000, ge=1)
+    """Bytes of a file that is taken into the library."""
+    errors: str = ""
+    """Id of a channel or user that is told what the people who run the bot should know."""
+
+
 class Local(_Strict):
     """How models run on this machine."""
 
@@ -350,6 +387,7 @@ class Settings(BaseSettings):
     crossref: Crossref = Crossref()
     unpaywall: Unpaywall = Unpaywall()
     zotero: Zotero = Zotero()
+    slack: Slack = Slack()
     tools: Tools = Tools()
     mcp: dict[str, Mcp] = Field(default_factory=dict)
     """Servers whose tools may be used, by a name of letters, digits, - and _."""

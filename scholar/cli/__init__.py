@@ -229,6 +229,26 @@ def doctor(json: Json = False) -> None:
     common.run(checkup.doctor(json))
 
 
+@app.command("slack")
+def slack_bot(
+    http: Annotated[
+        int | None,
+        typer.Option(
+            "--http", metavar="PORT", min=0, help="Listen for signed requests; else Socket Mode."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where --http listens.")] = "127.0.0.1",
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what of the set-up is missing, and end.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Answer in Slack, in channels, threads and direct messages."""
+    from scholar.cli import common, slack
+
+    common.run(slack.check(json) if check else slack.listen(http, host))
+
+
 @papers.command("list")
 def papers_list(
     collection: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -20,6 +21,7 @@ from scholar.estimate import Estimate, estimate
 from scholar.events import Finished, Paused
 from scholar.graph import Graph, build_graph, build_services
 from scholar.journal import Journal
+from scholar.library import Library
 from scholar.library.ingest import Result, expand, ingest
 from scholar.report import to_json
 from scholar.runs.archive import Runs
@@ -56,6 +58,12 @@ class Scholar:
         self._on_notice = on_notice
         self.runs = Runs(services.journal, self._checkpoints, services.settings.home)
         self._graph = build_graph(self.services, checkpointer=self._checkpoints)
+
+    def over(self, library: Library) -> Self:
+        """The same assistant over another library; only one of them is to be closed."""
+        other = copy.copy(self)
+        other.services = replace(self.services, library=library)
+        return other
 
     @cached_property
     def graph(self) -> Graph:
