@@ -318,6 +318,7 @@ def _greek(letter: str) -> str:
     return unicodedata.name(letter).rpartition(" ")[2].lower()
 
 
+@lru_cache(maxsize=16384)
 def _spelling(word: str) -> str:
     if len(word) > 4:
         for pattern, put in _SPELLINGS:

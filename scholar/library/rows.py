@@ -36,6 +36,8 @@ shown = papers.c.state.not_in(HIDDEN)
 CHUNK = 500
 """Ids per query: SQLite takes 32,766 variables, and long statements only get slower to parse."""
 PAPER_COLUMNS = [column for column in papers.c if column.name not in ("text", "state")]
+_PAPER_FIELDS = [column.name for column in PAPER_COLUMNS]
+_PASSAGE_FIELDS = [column.name for column in passages.c]
 Stored = Mapping[str, tuple[str, tuple[tuple[str, int, int], ...]]]
 """The text of papers and the ids and places of their passages, by paper."""
 
@@ -59,7 +61,7 @@ def passage_query() -> sa.Select[Any]:
 
 def paper_of(row: RowMapping) -> Paper:
     """The paper of a row, which may say more."""
-    fields = {column.name: row[column.name] for column in PAPER_COLUMNS}
+    fields = {name: row[name] for name in _PAPER_FIELDS}
     return Paper(**{**fields, "authors": tuple(row["authors"])})
 
 
@@ -77,7 +79,7 @@ def reference_of(row: RowMapping) -> Reference:
 
 def paper_row(paper: Paper) -> dict[str, Any]:
     """A paper as a row, without its text and state."""
-    row = {column.name: getattr(paper, column.name) for column in PAPER_COLUMNS}
+    row = {name: getattr(paper, name) for name in _PAPER_FIELDS}
     return row | {"authors": list(paper.authors)}
 
 
@@ -180,7 +182,7 @@ def _retire(connection: Connection, paper_id: str, owner: str) -> None:
 def write_passages(connection: Connection, entries: Iterable[Entry]) -> None:
     """Write the passages of `entries`."""
     rows = [
-        {column.name: getattr(passage, column.name) for column in passages.c}
+        {name: getattr(passage, name) for name in _PASSAGE_FIELDS}
         for entry in entries
         for passage in entry.passages
     ]
