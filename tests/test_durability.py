@@ -218,6 +218,44 @@ async def test_a_check_finds_and_mends_whatever_is_wrong(hashed: Settings) -> No
     library.close()
 
 
+async def test_a_check_finds_and_mends_vectors_that_are_damaged_or_lost(hashed: Settings) -> None:
+    library = Library(hashed)
+    await library.add([entry(f"file:{n}", f"A kitten of kind {n}.") for n in range(3)])
+    folder = library._store.dense.folder
+    before = await found(library, "kitten of kind 1", 3)
+    library.close()
+    numbers = folder / "table.f32"
+    damaged = bytearray(numbers.read_bytes())
+    damaged[0] ^= 1
+    numbers.write_bytes(damaged[: -len(damaged) // 3])  # and the last is gone
+    library = Library(hashed)
+    assert places(await library.check()) == {
+        ("vectors", "wrong", "file:0#0"),
+        ("vectors", "missing", "file:2#0"),
+    }
+    assert await library.check(repair=True) == []
+    assert await found(library, "kitten of kind 1", 3) == before
+    library.close()
+
+
+async def test_a_library_of_a_version_without_a_table_gets_one_and_is_searched_before(
+    hashed: Settings,
+) -> None:
+    library = Library(hashed)
+    await library.add([entry(f"file:{n}", f"A kitten of kind {n}.") for n in range(3)])
+    folder = library._store.dense.folder
+    before = await library.search("kitten of kind 1", 3)
+    library.close()
+    for name in ("table.rows", "table.f32"):
+        (folder / name).unlink()
+    library = Library(hashed)
+    assert await library.search("kitten of kind 1", 3) == before
+    await library.add([entry("file:more", BONDS)])
+    assert await library.check() == []
+    assert len(library._store.dense._make().table.of([f"file:{n}#0" for n in range(3)])[0]) == 3
+    library.close()
+
+
 async def test_a_rebuild_mends_too_and_embeds_nothing_again(
     hashed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
