@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from scholar.library import identity
+from scholar.library import identity, spelling
 from scholar.library.schema import (
     blocks,
     cards,
@@ -205,7 +205,7 @@ def block_rows(of: Iterable[Paper]) -> Iterator[dict[str, Any]]:
     """The rows of the title blocks of papers; a note is no work that another could be."""
     for paper in of:
         if paper.holds != "note":
-            for block in identity.blocks_of(paper.title):
+            for block in spelling.blocks_of(paper.title):
                 yield {"block": block, "paper_id": paper.id}
 
 
@@ -269,7 +269,7 @@ def _resolve(connection: Connection, arrived: Iterable[Paper]) -> None:
     for paper in arrived:
         if paper.holds != "note":
             named |= dict.fromkeys(identity.keys_of(paper), paper)
-            named[f"title:{identity.title_key(paper.title)}"] = paper
+            named[f"title:{spelling.title_key(paper.title)}"] = paper
     query = (
         sa.select(reference_keys.c.key, references)
         .select_from(reference_keys.join(references))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scholar.errors import LibraryError
-from scholar.library import identity
+from scholar.library import identity, spelling
 from scholar.values import Paper
 
 VERSION = "2"
@@ -258,7 +258,7 @@ def add_names(
         {"block": block, "paper_id": paper.id}
         for paper, _ in named
         if paper.holds != "note"
-        for block in dict.fromkeys(identity.blocks_of(paper.title))
+        for block in dict.fromkeys(spelling.blocks_of(paper.title))
     ]
     if blocked:
         connection.execute(blocks.insert(), blocked)
