@@ -475,6 +475,28 @@ async def test_a_library_of_the_first_version_is_brought_up_to_date(settings: Se
     again.close()
 
 
+async def test_names_of_the_second_version_are_looked_up_by_any_spelling(
+    library: Library, settings: Settings
+) -> None:
+    await library.add([entry("file:cats")])
+    fact = Fact("Élan", "is", "a Cat", ("file:cats#0",))
+    await library.put_facts("file:cats#0", [fact])
+    library._store.catalogue.set_meta(schema="2")
+    library.close()
+    with sqlite3.connect(library.folder / "catalogue.sqlite") as connection:
+        connection.execute("DROP INDEX ix_entities_folded")
+        connection.execute("ALTER TABLE entities DROP COLUMN folded")
+    connection.close()
+    again = Library(settings)
+    assert again._store.catalogue.get_meta("schema") == VERSION
+    assert await again.facts_about(["elan", "a cat", "dog", ""]) == {
+        "elan": [fact],
+        "a cat": [fact],
+    }
+    assert sorted(await again.names()) == ["a cat", "elan"]
+    again.close()
+
+
 def test_bringing_up_to_date_is_all_or_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

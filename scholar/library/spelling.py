@@ -20,6 +20,7 @@ _ACCENT = re.compile(r"\\(?:[`'^\"~=.]|[cvuHkrbdt](?=\s*\{|\s+[a-zA-Z]\b))\s*")
 _STYLE = re.compile(r"\\(?:emph|text\w*|math\w*|rm|it|bf|sc|sf|tt|em|large|left|right)\b")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _POINT = re.compile(r"(?<=\d)[.,](?=\d)")
+_WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"[^\W_]+")
 _ROMAN = re.compile(r"^(?=[ivx]{2})x{0,3}(?:ix|iv|v?i{0,3})$")
 _PARTS = frozenset({"part", "paper", "volume", "vol", "chapter", "study", "type", "phase", "stage"})
@@ -213,3 +214,9 @@ def _fit(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
         return True
     one, other = mine[0], theirs[0]
     return one.startswith(other) or other.startswith(one)
+
+
+def fold(name: str) -> str:
+    """`name` without what spellings differ in: case, accents, punctuation."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return " ".join(_WORD.findall("".join(c for c in letters if not unicodedata.combining(c))))

@@ -193,7 +193,6 @@ def _references(article: Element) -> Iterator[Reference]:
 
 def _reference(citation: Element) -> Reference:
     names = tuple(_names(citation))
-    found = identifiers(citation, "pub-id", "pub-id-type")
     title = text_of(first(citation, "article-title"))
     title = title or text_of(first(citation, "chapter-title"))
     source = text_of(first(citation, "source"))
