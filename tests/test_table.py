@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scholar.library.table import TORN, Table, key
+from scholar.library.table import MANY, TORN, Table, key
 
 WIDTH = 8
 
@@ -48,6 +48,15 @@ def test_the_later_of_two_vectors_counts(table: Table) -> None:
     table.write(["b", "d"], ["9", "4"], vectors(9, 4))
     assert held(table, "a", "b", "c", "d") == {"a": 1, "b": 9, "c": 3, "d": 4}
     assert table.digests() == {key("a"): "1", key("b"): "9", key("c"): "3", key("d"): "4"}
+
+
+def test_many_are_found_as_few_are(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    ids = [f"p{n}" for n in range(MANY + 200)]
+    table.write(ids, ids, vectors(*range(len(ids))))
+    wanted = ids[::-1][:-10]
+    assert held(table, *wanted) == {id: float(id[1:]) for id in wanted}
+    assert held(table, *wanted[:5]) == {id: float(id[1:]) for id in wanted[:5]}
 
 
 def test_another_process_finds_the_same(table: Table, tmp_path: Path) -> None:
