@@ -50,7 +50,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         raise socket.gaierror("nobody answered")
 
     monkeypatch.setattr(socket, "getaddrinfo", wait)
-    monkeypatch.setattr(resolving, "PATIENCE", 0.3)
+    monkeypatch.setattr(resolving, "PATIENCE", 1.0)
     monkeypatch.setattr(resolving, "SHORT", 0.1)
     yield asked
     over.set()
@@ -66,8 +66,8 @@ async def test_a_name_server_that_keeps_silent_is_not_waited_for(
     with pytest.raises(SourceError, match="name server did not answer"):
         await web.get(ALONE, "https://two.example/a")
     second = time.monotonic() - since - first
-    assert 0.3 <= first < 5
-    assert second < first  # what was silent once has less time
+    assert 1.0 <= first < 8
+    assert second < first / 2  # what was silent once has less time
     assert silence == ["one.example", "two.example"]  # and is not asked again and again
 
 
