@@ -218,6 +218,44 @@ async def test_a_check_finds_and_mends_whatever_is_wrong(hashed: Settings) -> No
     library.close()
 
 
+async def test_a_check_finds_and_mends_vectors_that_are_damaged_or_lost(hashed: Settings) -> None:
+    library = Library(hashed)
+    await library.add([entry(f"file:{n}", f"A kitten of kind {n}.") for n in range(3)])
+    folder = library._store.dense.folder
+    before = await found(library, "kitten of kind 1", 3)
+    library.close()
+    numbers = folder / "table.f32"
+    damaged = bytearray(numbers.read_bytes())
+    damaged[0] ^= 1
+    numbers.write_bytes(damaged[: -len(damaged) // 3])  # and the last is gone
+    library = Library(hashed)
+    assert places(await library.check()) == {
+        ("vectors", "wrong", "file:0#0"),
+        ("vectors", "missing", "file:2#0"),
+    }
+    assert await library.check(repair=True) == []
+    assert await found(library, "kitten of kind 1", 3) == before
+    library.close()
+
+
+async def test_a_library_of_a_version_without_a_table_gets_one_and_is_searched_before(
+    hashed: Settings,
+) -> None:
+    library = Library(hashed)
+    await library.add([entry(f"file:{n}", f"A kitten of kind {n}.") for n in range(3)])
+    folder = library._store.dense.folder
+    before = await library.search("kitten of kind 1", 3)
+    library.close()
+    for name in ("table.rows", "table.f32"):
+        (folder / name).unlink()
+    library = Library(hashed)
+    assert await library.search("kitten of kind 1", 3) == before
+    await library.add([entry("file:more", BONDS)])
+    assert await library.check() == []
+    assert len(library._store.dense._make().table.of([f"file:{n}#0" for n in range(3)])[0]) == 3
+    library.close()
+
+
 async def test_a_rebuild_mends_too_and_embeds_nothing_again(
     hashed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,6 +472,28 @@ async def test_a_library_of_the_first_version_is_brought_up_to_date(settings: Se
     again = Library(settings)
     same = Entry(Paper("bib:1", "ON THE SLEEP OF CATS 0", ("A. Lovelace",), 2021), "", ())
     assert [o.fate for o in await again.unite([same])] == ["present"]
+    again.close()
+
+
+async def test_names_of_the_second_version_are_looked_up_by_any_spelling(
+    library: Library, settings: Settings
+) -> None:
+    await library.add([entry("file:cats")])
+    fact = Fact("Élan", "is", "a Cat", ("file:cats#0",))
+    await library.put_facts("file:cats#0", [fact])
+    library._store.catalogue.set_meta(schema="2")
+    library.close()
+    with sqlite3.connect(library.folder / "catalogue.sqlite") as connection:
+        connection.execute("DROP INDEX ix_entities_folded")
+        connection.execute("ALTER TABLE entities DROP COLUMN folded")
+    connection.close()
+    again = Library(settings)
+    assert again._store.catalogue.get_meta("schema") == VERSION
+    assert await again.facts_about(["elan", "a cat", "dog", ""]) == {
+        "elan": [fact],
+        "a cat": [fact],
+    }
+    assert sorted(await again.names()) == ["a cat", "elan"]
     again.close()
 
 

@@ -11,7 +11,8 @@ import pytest
 from test_ingest import add, add_items, note, statuses
 
 from scholar.library import Library
-from scholar.library.identity import same_name, same_title, same_work
+from scholar.library.identity import same_work
+from scholar.library.spelling import same_name, same_title
 from scholar.settings import Settings
 from scholar.sources import Record
 from scholar.values import Paper, Reference

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scholar.library.knowledge import Graph, Knowledge, fold
+from scholar.library.knowledge import Graph, Knowledge
 from scholar.library.likeness import alike
+from scholar.library.spelling import fold
 from scholar.library.walk import DAMPING, Walk
 from scholar.values import Fact
 

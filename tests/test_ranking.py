@@ -11,6 +11,10 @@ def unit(*parts: float) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
+def rows(vectors: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
+    return list(vectors), np.array([*vectors.values()], np.float32)
+
+
 def test_scores_of_different_scales_weigh_alike() -> None:
     fused = fuse(
         {"bm25": [("a", 40.0), ("b", 20.0)], "dense": [("b", 0.8), ("a", 0.2)]},
@@ -39,23 +43,23 @@ def test_a_ranking_without_a_positive_score_counts_nothing() -> None:
 def test_a_passage_that_only_words_found_has_its_meaning_counted_too() -> None:
     query = unit(1, 0)
     vectors = {"near": unit(1, 0.1), "far": unit(0, 1), "other": unit(1, 1)}
-    blended = dict(blend([("near", 2.0), ("far", 2.0)], [("other", 0.7)], query, vectors))
+    blended = dict(blend([("near", 2.0), ("far", 2.0)], [("other", 0.7)], query, *rows(vectors)))
     assert blended["near"] == pytest.approx(1.0)  # best by words and nearest of all three
     assert blended["far"] == pytest.approx(0.5)  # as good by words, and farthest
     assert blended["far"] > blended["other"] > 0  # which has no word of the query
 
 
 def test_a_blend_keeps_what_has_no_vector() -> None:
-    blended = dict(blend([("a", 4.0), ("b", 1.0)], [], unit(1, 0), {}))
+    blended = dict(blend([("a", 4.0), ("b", 1.0)], [], unit(1, 0), *rows({})))
     assert blended == pytest.approx({"a": 0.5, "b": 0.125})
-    assert blend([], [], unit(1, 0), {}) == []
+    assert blend([], [], unit(1, 0), *rows({})) == []
 
 
 def test_passages_like_the_good_ones_are_lifted() -> None:
     alike = {f"good{n}": unit(1, 0.01 * n, 0) for n in range(NEIGHBOURS)}
     vectors = alike | {"friend": unit(1, 0.05, 0), "loner": unit(0, 0, 1), "bad": unit(0, 0.1, 1)}
     scores = dict.fromkeys(alike, 1.0) | {"friend": 0.4, "loner": 0.4, "bad": 0.0}
-    lifted = supported(scores, vectors)
+    lifted = supported(scores, *rows(vectors))
     assert lifted["friend"] == pytest.approx((1 - SHARE) * 0.4 + SHARE)
     assert lifted["friend"] > scores["friend"] > lifted["loner"]
 
@@ -65,16 +69,16 @@ def test_a_blend_lifts_what_is_like_the_best() -> None:
     bad = {f"bad{n}": unit(0, n / 50, 1) for n in range(4)}
     words = [*((id, 9.0) for id in list(good)[:3]), ("good3", 3.0), ("bad3", 3.0)]
     near = [(id, 0.5) for id in {**good, **bad}]  # equally near, so that words alone tell apart
-    blended = dict(blend(words, near, unit(0, 1, 0), good | bad))
+    blended = dict(blend(words, near, unit(0, 1, 0), *rows(good | bad)))
     assert blended["good3"] > blended["bad3"]
 
 
 def test_few_passages_and_those_without_vectors_keep_their_scores() -> None:
     scores = {"a": 1.0, "b": 0.5, "c": 0.2}
-    assert supported(scores, {id: unit(1, 0) for id in scores}) == scores
+    assert supported(scores, *rows({id: unit(1, 0) for id in scores})) == scores
     many = {f"p{n}": n / 10 for n in range(10)}
     vectors = {id: unit(1, n) for n, id in enumerate(many) if id != "p9"}
-    assert supported(many, vectors)["p9"] == many["p9"]
+    assert supported(many, *rows(vectors))["p9"] == many["p9"]
 
 
 def test_passages_that_say_the_same_are_spread_out() -> None:

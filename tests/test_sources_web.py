@@ -457,8 +457,8 @@ async def test_what_is_not_a_whole_file_leaves_none(
 async def test_what_is_too_large_is_not_taken_in(
     server: SourceServer, web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr("scholar.sources.web._LARGEST_FILE", 2**20)
-    monkeypatch.setattr("scholar.sources.web._LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr("scholar.sources.saving._LARGEST_FILE", 2**20)
+    monkeypatch.setattr("scholar.sources.saving._LARGEST_ANSWER", 2**20)
     server.gives(Response(b"%PDF" + b"x" * 2**20))
     asking: dict[str, Callable[[], Awaitable[Any]]] = {
         "file": lambda: web.file(ALONE, server.url, tmp_path / "files" / "a.pdf", any_file),

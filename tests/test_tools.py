@@ -346,6 +346,16 @@ async def test_an_entity_that_is_not_there_is_refused_with_the_nearest(at: Open)
         await tools.call("facts", {"entity": "Lary Page"}, at())
 
 
+@pytest.mark.usefixtures("with_facts")
+async def test_facts_are_looked_up_and_never_all_read(
+    at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Library, "facts")
+    monkeypatch.delattr(Library, "names")
+    assert (await tools.call("facts", {"entity": "Larry Page"}, at())).text
+    assert (await tools.call("paths", {"start": "graph walks", "end": "Larry Page"}, at())).text
+
+
 async def test_a_library_without_facts_says_how_to_make_them(at: Open) -> None:
     with pytest.raises(ToolError, match="scholar enrich"):
         await tools.call("facts", {"entity": "PageRank"}, at())

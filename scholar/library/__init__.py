@@ -218,6 +218,16 @@ class Library:
         """All facts, one per different triple, with the passages that state it."""
         return await asyncio.to_thread(self._store.enrichment.all_facts)
 
+    async def facts_about(self, names: Sequence[str]) -> dict[str, list[Fact]]:
+        """The facts about each of `names` that has any, by `names` as they are without what
+        spellings differ in, as `scholar.library.spelling.fold` has them.
+        """
+        return await asyncio.to_thread(self._store.enrichment.facts_about, list(names))
+
+    async def names(self) -> list[str]:
+        """All that facts are about, without what spellings differ in."""
+        return await asyncio.to_thread(self._store.enrichment.names)
+
     async def questions_of(self, passage_ids: Sequence[str]) -> dict[str, list[str]]:
         """The questions that passages answer, by passage."""
         return await asyncio.to_thread(self._store.enrichment.questions_of, passage_ids)

@@ -48,7 +48,8 @@ def atlas(store: Store, used: Sequence[str], most: int = MOST) -> Atlas:
     cited = store.catalogue.citations()
     shown, total = _choose(store, used, cited, most)
     ids = _openings(store, shown)
-    own = store.dense.vectors_of([id for some in ids.values() for id in some])
+    wanted = [id for some in ids.values() for id in some]
+    own = dict(zip(*store.dense.vectors_of(wanted), strict=True))
     vectors = {paper: _mean([own[id] for id in some if id in own]) for paper, some in ids.items()}
     placed = {paper: vector for paper, vector in vectors.items() if vector is not None}
     by_words = not placed or any(id in ids and id not in placed for id in used)

@@ -367,11 +367,13 @@ class Catalogue:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where _begin_sqlite says
     # WAL lets others read while one writes; NORMAL keeps it safe against a crash of the process.
+    # In 16 MB the upper levels of all indexes of 100,000 passages stay.
     for pragma in (
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
         "busy_timeout=30000",
+        "cache_size=-16000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -20,6 +20,7 @@ from scholar.library.kept import Kept
 from scholar.library.ranking import Ranking
 from scholar.library.rows import fingerprint
 from scholar.library.single import one_thread
+from scholar.library.table import Table
 from scholar.settings import Settings
 from scholar.values import Passage
 
@@ -49,6 +50,7 @@ SETS = 4
 """Sets of so few that are kept, with their vectors: 30 MB at most."""
 SPARE = 1.5
 """How many times more are looked at than should do, since what is near may well pass less often."""
+_NO_VECTORS: Vectors32 = np.zeros((0, 0), np.float32)
 
 
 class Allowed(Protocol):
@@ -151,10 +153,30 @@ class Dense:
         with self._lock:
             return vectors.search(vector, k, these.ids)
 
-    def vectors_of(self, ids: Sequence[str]) -> dict[str, Vectors32]:
-        """The unit vectors of the passages `ids`, of those that have one."""
+    def vectors_of(self, ids: Sequence[str]) -> tuple[list[str], Vectors32]:
+        """Those of the passages `ids`, each once, that have a vector, and these row by row."""
+        with self._lock:
+            vectors = self._open()
+        wanted = list(dict.fromkeys(ids))
+        found, table = vectors.table.of(wanted) if vectors else ([], _NO_VECTORS)
+        if len(found) == len(wanted):
+            return found, table
+        # An older version has not written them there, or an embedder is not at hand.
+        there = set(found)
         known = self._built_with if self._settled else None  # what `follow` keeps up to date
-        return self._kept.of(known or self.name, ids)
+        rest = self._kept.of(known or self.name, [id for id in wanted if id not in there])
+        if not rest:
+            return found, table
+        more = np.stack(list(rest.values()))
+        return [*found, *rest], np.concatenate((table, more)) if found else more
+
+    def catch_up(self) -> None:
+        """Write what an older version has not: the vectors as a table."""
+        with self._lock:
+            if Table(self.folder) or (vectors := self._open()) is None:
+                return
+            for ids, digests, rows in self._kept.all(self.name):
+                vectors.table.write(ids, digests, rows)
 
     def write(
         self,
@@ -278,9 +300,8 @@ class Dense:
                 if len(self._narrow) >= SETS:
                     del self._narrow[next(iter(self._narrow))]
                 ids = allowed.all()
-                known = self.vectors_of(ids) if len(ids) <= EXACT else None
-                table = np.stack(list(known.values())) if known else None
-                self._narrow[allowed.filters] = _Few(ids if known is None else list(known), table)
+                few = self.vectors_of(ids) if len(ids) <= EXACT else None
+                self._narrow[allowed.filters] = _Few(*few) if few and few[0] else _Few(ids, None)
             return self._narrow[allowed.filters]
 
     def _close(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from scholar.library.catalogue import Catalogue
 from scholar.library.rows import chunks, delete, insert, passage_of, passage_query, shown
 from scholar.library.schema import cards, enriched, entities, facts, papers, passages, questions
+from scholar.library.spelling import fold
 from scholar.values import Card, Fact, Passage
 
 Kind = Literal["facts", "questions", "card"]
@@ -96,6 +97,26 @@ class Enrichment:
             .where(shown)
         )
         return _gathered(self._catalogue.fetch(query.order_by(facts.c.passage_id, facts.c.seq)))
+
+    def facts_about(self, names: Iterable[str]) -> dict[str, list[Fact]]:
+        """The facts about each of `names`, folded, that are about any; each with its passages."""
+        wanted = dict.fromkeys(filter(None, names))
+        query = sa.select(facts).join_from(facts, passages).join(papers, _owned).where(shown)
+        found: dict[str, list[Fact]] = {}
+        for chunk in chunks(wanted):
+            inside = sa.select(entities.c.passage_id).where(entities.c.folded.in_(chunk))
+            rows = query.where(facts.c.passage_id.in_(inside))
+            ordered = rows.order_by(facts.c.passage_id, facts.c.seq)
+            for fact in _gathered(self._catalogue.fetch(ordered)):
+                for name in dict.fromkeys((fold(fact.subject), fold(fact.object))):
+                    if name in wanted and fact not in (known := found.setdefault(name, [])):
+                        known.append(fact)
+        return found
+
+    def names(self) -> list[str]:
+        """All that facts are about, folded."""
+        query = sa.select(entities.c.folded).where(entities.c.passage_id.is_not(None)).distinct()
+        return [row["folded"] for row in self._catalogue.fetch(query) if row["folded"]]
 
     def questions_of(self, passage_ids: Iterable[str]) -> dict[str, list[str]]:
         """The questions that each of the passages answers, where there are any."""
@@ -201,7 +222,10 @@ def _done(
 
 
 def _name(connection: Connection, names: Iterable[str], owner: str, passage_id: str | None) -> None:
-    rows = [{"name": name, "paper_id": owner, "passage_id": passage_id} for name in names]
+    rows = [
+        {"name": name, "folded": fold(name), "paper_id": owner, "passage_id": passage_id}
+        for name in names
+    ]
     insert(connection, entities, rows)
 
 

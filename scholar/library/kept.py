@@ -6,7 +6,7 @@ Chroma's own are found by nearness; to look up one by its passage takes it ten t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ from scholar.library.embedding import Vectors32
 from scholar.library.quick import VECTORS
 from scholar.library.rows import chunks, delete, insert
 from scholar.library.schema import embedded, passages
+
+PAGE = 2_000
+"""Vectors read at a time: 3 MB."""
 
 
 class Kept:
@@ -45,6 +48,21 @@ class Kept:
     def of(self, embedder: str, ids: Iterable[str]) -> dict[str, Vectors32]:
         """The vectors that `embedder` made, by passage, of those that have one."""
         return {id: vector for id, (_, vector) in self._rows(embedder, ids).items()}
+
+    def all(self, embedder: str) -> Iterator[tuple[list[str], list[str], Vectors32]]:
+        """All that `embedder` made, PAGE at a time: passages, digests and vectors row by row."""
+        after = ""
+        columns = (embedded.c.passage_id, embedded.c.digest, embedded.c.vector)
+        query = sa.select(*columns).where(embedded.c.embedder == embedder)
+        query = query.order_by(embedded.c.passage_id).limit(PAGE)
+        while rows := self._catalogue.fetch(query.where(embedded.c.passage_id > after)):
+            ids, digests, vectors = zip(*(row.values() for row in rows), strict=True)
+            yield (
+                list(ids),
+                list(digests),
+                np.frombuffer(b"".join(vectors), np.float32).reshape(len(ids), -1),
+            )
+            after = ids[-1]
 
     def made_of(self, embedder: str, digests: Mapping[str, str]) -> dict[str, Vectors32]:
         """The same by digest, of the passages named whose text had that digest."""

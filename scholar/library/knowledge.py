@@ -13,7 +13,6 @@ import json
 import re
 import shutil
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from scholar.library.likeness import alike
 from scholar.library.ranking import Ranking, ordered
+from scholar.library.spelling import fold
 from scholar.library.walk import DAMPING, Floats, Places, Walk
 from scholar.values import Fact
 
@@ -55,14 +55,7 @@ LONGEST = 10
 """Words that a name may have to be looked for in a question."""
 BATCH = 4_096
 """Texts embedded at a time, so that memory does not grow with the graph."""
-_WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+")
-
-
-def fold(name: str) -> str:
-    """`name` without what spellings differ in: case, accents, punctuation."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    return " ".join(_WORD.findall("".join(c for c in letters if not unicodedata.combining(c))))
 
 
 @dataclass(frozen=True, slots=True)

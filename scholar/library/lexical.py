@@ -110,7 +110,6 @@ class Lexical:
         terms = self.terms(query)
         if not terms:
             return []
-        self._index.reload()
         searcher = self._index.searcher()
         wanted: tantivy.Query = tantivy.Query.boolean_query(
             [

@@ -44,11 +44,12 @@ def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[
 
 
 def blend(
-    words: Ranking, near: Ranking, query: Vector, vectors: Mapping[str, Vector]
+    words: Ranking, near: Ranking, query: Vector, ids: Sequence[str], table: Vector
 ) -> list[tuple[str, float]]:
     """BM25 and cosines as one ranking, in which passages that are alike lend each other support.
 
-    `vectors` are those of the passages that either ranking returns. A passage that only BM25 found
+    `table` has row by row the vectors of `ids`, the passages that either ranking returns as far as
+    they have one. A passage that only BM25 found
     has a cosine all the same, so the dense ranking knows all candidates and is scaled from their
     worst, 0, to their best, 1; one that only the vectors found has no word of the query. Then each
     score is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
@@ -56,30 +57,28 @@ def blend(
 
     Dividing both rankings by their best has 0.740, this without neighbours 0.745, with them 0.749.
     """
-    lexical = _by_top(words)
-    cosines = dict(near)
-    missing = [id for id in lexical if id not in cosines and id in vectors]
+    lexical, cosines = _by_top(words), dict(near)
+    missing = [at for at, id in enumerate(ids) if id not in cosines]
     if missing:
-        found = np.einsum("nd,d->n", _table(missing, vectors), query)  # by one thread, unlike @
-        cosines |= zip(missing, found.tolist(), strict=True)
+        found = np.einsum("nd,d->n", table[missing], query)  # by one thread, unlike @
+        cosines |= zip([ids[at] for at in missing], found.tolist(), strict=True)
     semantic = _by_range(cosines)
     scores = {
         id: (1 - DENSE) * lexical.get(id, 0.0) + DENSE * semantic.get(id, 0.0)
         for id in {**lexical, **semantic}
     }
-    return ordered(supported(scores, vectors))
+    return ordered(supported(scores, ids, table))
 
 
-def supported(scores: Mapping[str, float], vectors: Mapping[str, Vector]) -> dict[str, float]:
-    """`scores` averaged with those of the most similar of their passages, as SHARE says.
+def supported(scores: Mapping[str, float], ids: Sequence[str], table: Vector) -> dict[str, float]:
+    """`scores` averaged with those of the most similar of the passages `ids`, as SHARE says.
 
-    What has no vector keeps its score.
+    `table` has their vectors row by row; what is not among them keeps its score.
     """
-    ids = [id for id in scores if id in vectors]
     if len(ids) <= NEIGHBOURS:
         return dict(scores)
     own = np.array([scores[id] for id in ids], np.float32)
-    likeness = _products(_table(ids, vectors))
+    likeness = _products(table)
     np.fill_diagonal(likeness, -1.0)
     rows = np.arange(len(ids))
     said, weights = np.zeros_like(own), np.zeros_like(own)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from scholar.library import identity
+from scholar.library import identity, spelling
 from scholar.library.schema import (
     blocks,
     cards,
@@ -36,6 +36,8 @@ shown = papers.c.state.not_in(HIDDEN)
 CHUNK = 500
 """Ids per query: SQLite takes 32,766 variables, and long statements only get slower to parse."""
 PAPER_COLUMNS = [column for column in papers.c if column.name not in ("text", "state")]
+_PAPER_FIELDS = [column.name for column in PAPER_COLUMNS]
+_PASSAGE_FIELDS = [column.name for column in passages.c]
 Stored = Mapping[str, tuple[str, tuple[tuple[str, int, int], ...]]]
 """The text of papers and the ids and places of their passages, by paper."""
 
@@ -59,7 +61,7 @@ def passage_query() -> sa.Select[Any]:
 
 def paper_of(row: RowMapping) -> Paper:
     """The paper of a row, which may say more."""
-    fields = {column.name: row[column.name] for column in PAPER_COLUMNS}
+    fields = {name: row[name] for name in _PAPER_FIELDS}
     return Paper(**{**fields, "authors": tuple(row["authors"])})
 
 
@@ -77,7 +79,7 @@ def reference_of(row: RowMapping) -> Reference:
 
 def paper_row(paper: Paper) -> dict[str, Any]:
     """A paper as a row, without its text and state."""
-    row = {column.name: getattr(paper, column.name) for column in PAPER_COLUMNS}
+    row = {name: getattr(paper, name) for name in _PAPER_FIELDS}
     return row | {"authors": list(paper.authors)}
 
 
@@ -180,7 +182,7 @@ def _retire(connection: Connection, paper_id: str, owner: str) -> None:
 def write_passages(connection: Connection, entries: Iterable[Entry]) -> None:
     """Write the passages of `entries`."""
     rows = [
-        {column.name: getattr(passage, column.name) for column in passages.c}
+        {name: getattr(passage, name) for name in _PASSAGE_FIELDS}
         for entry in entries
         for passage in entry.passages
     ]
@@ -203,7 +205,7 @@ def block_rows(of: Iterable[Paper]) -> Iterator[dict[str, Any]]:
     """The rows of the title blocks of papers; a note is no work that another could be."""
     for paper in of:
         if paper.holds != "note":
-            for block in identity.blocks_of(paper.title):
+            for block in spelling.blocks_of(paper.title):
                 yield {"block": block, "paper_id": paper.id}
 
 
@@ -267,7 +269,7 @@ def _resolve(connection: Connection, arrived: Iterable[Paper]) -> None:
     for paper in arrived:
         if paper.holds != "note":
             named |= dict.fromkeys(identity.keys_of(paper), paper)
-            named[f"title:{identity.title_key(paper.title)}"] = paper
+            named[f"title:{spelling.title_key(paper.title)}"] = paper
     query = (
         sa.select(reference_keys.c.key, references)
         .select_from(reference_keys.join(references))

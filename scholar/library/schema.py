@@ -6,11 +6,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from scholar.errors import LibraryError
-from scholar.library import identity
+from scholar.library import identity, spelling
 from scholar.values import Paper
 
-VERSION = "2"
-"""2 added references, facts, cards, questions, collections, former passages and title blocks."""
+VERSION = "3"
+"""2 added references, facts, cards, questions, collections, former passages and title blocks, 3 the
+spelling of names by which they are looked up.
+"""
 _AT_ONCE = 1_000
 """Papers brought up to date per statement."""
 
@@ -137,8 +139,9 @@ entities = sa.Table(
     sa.Column("name", sa.String, nullable=False, index=True),
     _owner(),
     _passage(key=False, nullable=True),
+    sa.Column("folded", sa.String, nullable=False, server_default="", index=True),
 )
-"""Names by passage, or by paper where its card gives them."""
+"""Names by passage, or by paper where its card gives them; and without what spellings differ in."""
 feedback = sa.Table(
     "feedback",
     schema,
@@ -209,7 +212,7 @@ def bring_up_to_date(connection: Connection) -> None:
         found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
     if found == VERSION:
         return
-    if found not in (None, "1"):
+    if found not in (None, "1", "2"):
         raise LibraryError(
             f"The library has format {found} and this scholar reads format {VERSION}; "
             "upgrade scholar, or set SCHOLAR_HOME to another folder."
@@ -217,6 +220,8 @@ def bring_up_to_date(connection: Connection) -> None:
     schema.create_all(connection)
     if found == "1":
         _from_1(connection)
+    if found == "2":
+        _from_2(connection)
     connection.execute(meta.delete().where(meta.c.key == "schema"))
     connection.execute(meta.insert().values(key="schema", value=VERSION))
 
@@ -241,6 +246,23 @@ def _from_1(connection: Connection) -> None:
         add_names(connection, [(paper, ()) for paper in old], taken)
 
 
+def _from_2(connection: Connection) -> None:
+    """Add the spelling by which names are looked up."""
+    kept = {column["name"] for column in sa.inspect(connection).get_columns("entities")}
+    if "folded" not in kept:
+        connection.execute(
+            sa.text("ALTER TABLE entities ADD COLUMN folded VARCHAR NOT NULL DEFAULT ''")
+        )
+    for index in entities.indexes:
+        index.create(connection, checkfirst=True)
+    names = connection.scalars(sa.select(entities.c.name).distinct()).all()
+    here = entities.c.name == sa.bindparam("spelled")
+    query = entities.update().where(here).values(folded=sa.bindparam("without"))
+    for at in range(0, len(names), _AT_ONCE):
+        some = [{"spelled": n, "without": spelling.fold(n)} for n in names[at : at + _AT_ONCE]]
+        connection.execute(query, some)
+
+
 def add_names(
     connection: Connection, named: list[tuple[Paper, tuple[str, ...]]], taken: set[str]
 ) -> None:
@@ -258,7 +280,7 @@ def add_names(
         {"block": block, "paper_id": paper.id}
         for paper, _ in named
         if paper.holds != "note"
-        for block in dict.fromkeys(identity.blocks_of(paper.title))
+        for block in dict.fromkeys(spelling.blocks_of(paper.title))
     ]
     if blocked:
         connection.execute(blocks.insert(), blocked)

@@ -162,6 +162,7 @@ class Store:
             self._still_there()
             self._sweep()
             self.follow()
+            self.dense.catch_up()
             self._drive_on()
             try:
                 yield

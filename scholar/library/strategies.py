@@ -143,7 +143,6 @@ class _Search:
         self._depth = depth
         self._filters = filters
         self._parts: dict[str, Mapping[str, float]] = {}
-        self._vectors: dict[str, Vectors32] = {}
 
     def by(self, name: str) -> Ranking:
         """The ranking called `name`; its scores are kept."""
@@ -217,13 +216,13 @@ class _Search:
         # Both indexes are searched at once; neither holds the interpreter.
         waiting = self._owner._beside.submit(lambda: self._words)
         near, vector = self._near, self._vector
-        self._vectors_of([id for id, _ in near or ()])  # the words take longer
         words = waiting.result()
         self._parts["bm25"] = dict(words)
         if near is None or vector is None:
             return fuse({"bm25": words}, {"bm25": 1.0})
         self._parts["dense"] = dict(near)
-        return blend(words, near, vector, self._vectors_of([id for id, _ in (*near, *words)]))
+        ids, table = self._store.dense.vectors_of([id for id, _ in (*near, *words)])
+        return blend(words, near, vector, ids, table)
 
     def _graph(self) -> Ranking:
         # What the graph finds is filtered after it, so more is asked for.
@@ -289,11 +288,7 @@ class _Search:
         ]
 
     def _vectors_of(self, ids: Iterable[str]) -> dict[str, Vectors32]:
-        wanted = list(dict.fromkeys(ids))
-        unknown = [id for id in wanted if id not in self._vectors]
-        if unknown:
-            self._vectors |= self._store.dense.vectors_of(unknown)
-        return {id: self._vectors[id] for id in wanted if id in self._vectors}
+        return dict(zip(*self._store.dense.vectors_of(list(ids)), strict=True))
 
     def _permitted(self, ids: Iterable[str]) -> set[str]:
         wanted = list(ids)

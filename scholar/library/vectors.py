@@ -19,6 +19,7 @@ from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
 from scholar.errors import LibraryError
 from scholar.library.embedding import Vectors32
 from scholar.library.rows import fingerprint
+from scholar.library.table import Table, key
 from scholar.values import Passage
 
 __all__ = ["ONNXMiniLM_L6_V2", "Vectors"]
@@ -46,6 +47,7 @@ class Vectors:
                 f"The vectors in {folder} cannot be used ({error}); "
                 "delete that folder, then: scholar library rebuild."
             ) from error
+        self.table = Table(folder)
         self._open()
 
     def _open(self) -> None:
@@ -61,6 +63,9 @@ class Vectors:
         vectors do.
         """
         self._count = None
+        digests = [fingerprint(text) for text in texts]
+        # Before Chroma, by which it is told whether a passage has been written.
+        self.table.write([passage.id for passage in passages], digests, vectors)
         step = self._client.get_max_batch_size()
         for at in range(0, len(passages), step):
             batch = passages[at : at + step]
@@ -68,8 +73,8 @@ class Vectors:
                 ids=[passage.id for passage in batch],
                 embeddings=vectors[at : at + step],
                 metadatas=[
-                    {"paper_id": passage.paper_id, "digest": fingerprint(text)}
-                    for passage, text in zip(batch, texts[at : at + step], strict=True)
+                    {"paper_id": passage.paper_id, "digest": digest}
+                    for passage, digest in zip(batch, digests[at : at + step], strict=True)
                 ],
             )
 
@@ -84,11 +89,6 @@ class Vectors:
         self._count = None
         for at in range(0, len(ids), PAGE):
             self._collection.delete(ids=list(ids[at : at + PAGE]))
-
-    def clear(self) -> None:
-        """Drop everything, also the dimension of the vectors."""
-        self._client.delete_collection("passages")
-        self._open()
 
     def count(self) -> int:
         """How many passages have a vector, as far as this process knows.
@@ -123,17 +123,22 @@ class Vectors:
         return [(id, 1.0 - d) for id, d in zip(found["ids"][0], distances[0], strict=True)]
 
     def digests(self) -> Iterator[tuple[str, str]]:
-        """The id of each passage that has a vector, and the digest of the text it was made of.
+        """The id of each passage that has its vector in both places, and the digest of the text it
+        was made of.
 
         The digest is empty where a version that kept none has written it.
         """
+        kept = self.table.digests()
         at = 0
         while True:
             got = self._collection.get(limit=PAGE, offset=at, include=["metadatas"])
             # The names lie in SQLite and the vectors in a graph: one may be there alone.
             vectors = self._collection.get(ids=got["ids"], include=["embeddings"])
             there = set(vectors["ids"])
-            yield from ((id, digest) for id, digest in _digests(got) if id in there)
+            for id, digest in _digests(got):
+                also = kept.get(key(id))
+                if id in there and also is not None:
+                    yield id, digest if digest == also else also
             if len(got["ids"]) < PAGE:
                 return
             at += PAGE

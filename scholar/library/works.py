@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from scholar.library import identity
+from scholar.library import identity, spelling
 from scholar.library.catalogue import Catalogue, Entry
 from scholar.values import Paper, Passage
 
@@ -74,13 +74,15 @@ class _Works:
         for key, paper in catalogue.find_all(wanted).items():
             self._keys[key] = self._know(paper).paper.id
         blocked = [entry.paper.title for entry in entries if entry.paper.holds != "note"]
-        found = catalogue.in_blocks(dict.fromkeys(b for t in blocked for b in _blocks(t)))
+        found = catalogue.in_blocks(
+            dict.fromkeys(b for t in blocked for b in spelling.blocks_of(t))
+        )
         near = {
             id
             for title in blocked
-            for block in _blocks(title)
+            for block in spelling.blocks_of(title)
             for id, other in found.get(block, ())
-            if identity.same_title(title, other)
+            if spelling.same_title(title, other)
         }
         for paper in catalogue.papers(sorted(near)):
             self._block(self._know(paper).paper)
@@ -112,7 +114,7 @@ class _Works:
             if key in self._keys:
                 found.setdefault(self._keys[key], "")
         if entry.paper.holds != "note":
-            for block in _blocks(entry.paper.title):
+            for block in spelling.blocks_of(entry.paper.title):
                 for id, _ in self._blocks.get(block, ()):
                     if id not in found and (why := self._same(entry.paper, id)):
                         found[id] = why
@@ -187,7 +189,7 @@ class _Works:
 
     def _block(self, paper: Paper) -> None:
         if paper.holds != "note":
-            for block in _blocks(paper.title):
+            for block in spelling.blocks_of(paper.title):
                 self._blocks.setdefault(block, []).append((paper.id, paper.title))
 
 
@@ -201,10 +203,6 @@ def _keys(entry: Entry) -> tuple[str, ...]:
     """All that an entry can be known by."""
     paper = entry.paper
     return tuple(dict.fromkeys((paper.id, *filter(None, entry.keys), *identity.keys_of(paper))))
-
-
-def _blocks(title: str) -> tuple[str, ...]:
-    return identity.blocks_of(title)
 
 
 def _is_note(work: _Work) -> bool:

@@ -12,8 +12,10 @@ from scholar.readers.markup import (
     children,
     first,
     heading,
+    identifiers,
     name_of,
     paragraph,
+    printed_from,
     row,
     text_of,
     under,
@@ -71,7 +73,7 @@ def read(path: Path, root: Element) -> Document:
         authors=tuple(_authors(meta)),
         year=_year(meta),
         venue=text_of(first(article, "journal-meta", "journal-title")),
-        identifiers=_identifiers(meta, "article-id"),
+        identifiers=identifiers(meta, "article-id", "pub-id-type"),
         holds="full" if first(article, "body") is not None else "abstract",
         sections=sections,
         references=tuple(_references(article)),
@@ -181,16 +183,6 @@ def _year(meta: Element | None) -> int | None:
     return min((year for year in years if year is not None), default=None)
 
 
-def _identifiers(element: Element | None, name: str) -> dict[str, str]:
-    found = {}
-    for each in under(element, name) if element is not None else ():
-        kind = each.get("pub-id-type", "")
-        if kind in ("doi", "arxiv") and kind not in found:
-            value = text_of(each)
-            found[kind] = value.lower() if kind == "doi" else value.lower().removeprefix("arxiv:")
-    return found
-
-
 def _references(article: Element) -> Iterator[Reference]:
     citations = ("element-citation", "mixed-citation", "nlm-citation", "citation")
     for entry in under(article, "ref"):
@@ -208,8 +200,9 @@ def _reference(citation: Element) -> Reference:
     printed = text_of(citation, lambda each: each.get("pub-id-type") in ("pmid", "pmcid"))
     # Without marks between its parts, an entry as printed is made from them.
     if name_of(citation) in ("element-citation", "nlm-citation") and (title or source):
-        parts = (", ".join(names), f"({year})" if year else "", title, source)
-        printed = ". ".join(part for part in parts if part)
+        printed = printed_from(names, year, title, source)
     if not (title or source or names):
         return references.parse(printed)
-    return Reference(printed, title or source, names, year, _identifiers(citation, "pub-id"))
+    return Reference(
+        printed, title or source, names, year, identifiers(citation, "pub-id", "pub-id-type")
+    )

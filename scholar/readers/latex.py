@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scholar.errors import SourceError
-from scholar.readers import authors, references
+from scholar.readers import references
 from scholar.readers.bundle import whole
 from scholar.readers.document import Block, Document, place
-from scholar.readers.headings import MARK
 from scholar.readers.macros import Definitions, group_at, split_at
+from scholar.readers.preamble import (
+    LINE_END,
+    argument,
+    authors_in,
+    identifiers_in,
+    without_notes,
+    year_in,
+)
 from scholar.readers.tables import CELL_GAP
 from scholar.readers.tex import plain
 from scholar.values import Reference
@@ -61,7 +68,6 @@ _TEXTUAL = ("citet", "textcite", "newcite", "citeauthor", "citeA", "Citet", "sho
 _BIBITEM = re.compile(r"\\bibitem\s*(?P<label>\[)?")
 _NATBIB = re.compile(r"(?P<names>.*?)\s*\((?P<year>(?:19|20)\d\d[a-z]?|[^()]*)\)")
 _CELL = re.compile(r"&")
-_LINE_END = re.compile(r"\\\\\*?(?:\s*\[[^\]]*\])?|\\tabularnewline\b|\\cr\b")
 _RULES = re.compile(
     r"\\(?:hline|toprule|midrule|bottomrule|endhead|endfirsthead|endfoot|endlastfoot|centering)\b"
     r"|\\(?:cline|cmidrule|addlinespace|specialrule|arrayrulecolor|rowcolor|cellcolor)"
@@ -71,16 +77,6 @@ _SPANNING = re.compile(r"\\multi(?:column|row)\s*(?:\[[^\]]*\])?(?=\s*[{*])")
 _SIZES = re.compile(
     r"\\(?:includegraphics|resizebox|scalebox|rotatebox|adjustbox|raisebox)\*?\s*(?:\[[^\]]*\])?"
 )
-_MARKS = re.compile(
-    r"\$\s*(?:\{\})?\s*\^.*?\$|\\(?:textsuperscript|footnotemark|thanks|inst|orcid|orcidlink|corref|"
-    r"fnref|IEEEauthorrefmark|samethanks|footnote|email|href|affil|textsuperscript)\s*(?:\[[^\]]*\])?"
-)
-_APART = re.compile(r"\\(?:quad|qquad|hfill|hspace\*?\s*\{[^{}]*\}|hskip|enspace)\b|~~+|&|\\;")
-_AUTHORS = re.compile(
-    r"\\(?:author|icmlauthor|name|IEEEauthorblockN)\b\s*\*?(?:\s*\[[^\]]*\])?\s*(?=\{)"
-)
-_AND = re.compile(r"\\(?:and|And|AND|IEEEauthorblockA)\b")
-_FOOTNOTE = re.compile(r"\\footnote(?:text)?\s*(?:\[[^\]]*\])?\s*(?=\{)")
 _ID = re.compile(r"(?P<id>\d{4}\.\d{4,5})(?P<version>v\d+)?")
 
 
@@ -105,10 +101,10 @@ def read(path: Path, data: bytes) -> Document:
     arxiv = _ID.match(path.name)
     return Document(
         text=text,
-        title=plain(_argument(front, r"\\title\b\s*(?:\[[^\]]*\])?\s*(?=\{)")),
-        authors=tuple(dict.fromkeys(_authors(front))),
-        year=2000 + int(arxiv["id"][:2]) if arxiv else _year(front),
-        identifiers=_identifiers(front, arxiv["id"] if arxiv else ""),
+        title=plain(argument(front, r"\\title\b\s*(?:\[[^\]]*\])?\s*(?=\{)")),
+        authors=tuple(dict.fromkeys(authors_in(front))),
+        year=2000 + int(arxiv["id"][:2]) if arxiv else year_in(front),
+        identifiers=identifiers_in(front, arxiv["id"] if arxiv else ""),
         version=(arxiv["version"] or "") if arxiv else "",
         sections=sections,
         references=tuple(entry.reference for entry in listed.values()),
@@ -257,7 +253,7 @@ class _Composer:
         bare = re.sub(
             r"\\begin\s*\{[a-zA-Z]+\*?\}(?:\{[^{}]*\})?|\\end\s*\{[a-zA-Z]+\*?\}|&", " ", inner
         )
-        self._line.append(f" ${_LINE_END.sub(' ', _LABEL.sub('', bare)).replace('$', '')}$ ")
+        self._line.append(f" ${LINE_END.sub(' ', _LABEL.sub('', bare)).replace('$', '')}$ ")
 
     def _float(self, inner: str, name: str) -> None:
         """Captions and tables wait for the end of the paragraph in which the float stands."""
@@ -296,7 +292,7 @@ class _Composer:
         for label in _LABEL.findall(tex):
             self._labels.setdefault(label, self._current)
         notes: list[str] = []
-        tex = _without_notes(tex, notes)
+        tex = without_notes(tex, notes)
         if tex.strip():
             self._made.append((tex, False))
         self._made += [(each, False) for each in [*notes, *self._waiting]]
@@ -342,7 +338,7 @@ def _rows(inner: str) -> Iterator[str]:
     at = 0
     while match := re.compile(r"\s*(?:\[[^\]]*\]|\{)").match(inner, at):
         at = group_at(inner, match.end() - 1)[1] if match[0].endswith("{") else match.end()
-    for line in split_at(_RULES.sub(" ", inner[at:]), _LINE_END):
+    for line in split_at(_RULES.sub(" ", inner[at:]), LINE_END):
         cells = [_without_span(cell).strip() for cell in split_at(line, _CELL)]
         if any(cells):
             yield CELL_GAP.join(cell for cell in cells if cell)
@@ -359,17 +355,6 @@ def _without_span(cell: str) -> str:
     return cell
 
 
-def _without_notes(tex: str, notes: list[str]) -> str:
-    """`tex` without its footnotes, which go to `notes`."""
-    parts: list[str] = []
-    at = 0
-    while match := _FOOTNOTE.search(tex, at):
-        parts.append(tex[at : match.start()])
-        note, at = group_at(tex, match.end())
-        notes.append(note)
-    return "".join([*parts, tex[at:]])
-
-
 def _escaped(code: str) -> str:
     return re.sub(
         r"([\\{}$%&#_^~])",
@@ -378,63 +363,3 @@ def _escaped(code: str) -> str:
         ),
         code,
     )
-
-
-def _argument(source: str, command: str) -> str:
-    match = re.compile(command).search(source)
-    if match is None:
-        return ""
-    text = group_at(source, match.end())[0]
-    return _without_notes(_without(text, _MARKS), []).replace(r"\\", " ")
-
-
-def _without(tex: str, commands: re.Pattern[str], instead: str = "") -> str:
-    """`tex` without these commands and the argument behind each."""
-    parts: list[str] = []
-    at = 0
-    while match := commands.search(tex, at):
-        parts += [tex[at : match.start()], instead]
-        at = match.end()
-        if not match[0].startswith("$") and tex[at : at + 1] == "{":
-            at = group_at(tex, at)[1]
-    return "".join([*parts, tex[at:]])
-
-
-def _authors(front: str) -> Iterator[str]:
-    at = 0
-    while match := _AUTHORS.search(front, at):
-        field, end = group_at(front, match.end())
-        inner = _AUTHORS.search(field)
-        # IEEEtran names its authors in commands inside \author.
-        at = match.end() + 1 if inner else end
-        if not inner:
-            for person in _AND.split(field):
-                yield from _named(person)
-
-
-def _named(person: str) -> Iterator[str]:
-    """The names on the first lines of what one \\and parts from the next."""
-    several = False
-    for count, line in enumerate(_LINE_END.split(_APART.sub(MARK, _without(person, _MARKS, MARK)))):
-        pieces = list(authors.pieces(MARK.join(map(plain, line.split(MARK)))))
-        if not pieces:
-            continue
-        listed = all(map(authors.is_name, pieces))
-        if count and not (several and listed):
-            return
-        yield from (piece for piece in pieces if authors.is_name(piece))
-        several = len(pieces) > 1
-
-
-def _year(front: str) -> int | None:
-    for command in ("acmYear", "copyrightyear", "date", "pubyear", "conferenceinfo"):
-        years = re.search(r"(?:19|20)\d\d", _argument(front, rf"\\{command}\b\s*(?=\{{)"))
-        if years:
-            return int(years[0])
-    return None
-
-
-def _identifiers(front: str, arxiv: str) -> dict[str, str]:
-    doi = re.search(r"10\.\d{4,9}/[^\s{}]+", _argument(front, r"\\(?:acmDOI|doi)\b\s*(?=\{)"))
-    found = {"doi": doi[0].lower()} if doi else {}
-    return {**found, **({"arxiv": arxiv} if arxiv else {})}

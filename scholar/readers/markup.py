@@ -8,11 +8,12 @@ from __future__ import annotations
 import html
 import html.entities
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scholar.errors import SourceError
+from scholar.readers import references
 from scholar.readers.document import Block, clean
 from scholar.readers.tables import CELL_GAP
 from scholar.readers.tex import plain
@@ -153,3 +154,28 @@ def _entity(node: Element) -> str:
 
 
 _NAMED = html.entities.html5
+
+
+def identifiers(element: Element | None, name: str, kind_in: str) -> dict[str, str]:
+    """The DOI and the arXiv id that elements `name` within give, which say in `kind_in` what they
+    are. Of several the first.
+    """
+    found: dict[str, str] = {}
+    for each in under(element, name) if element is not None else ():
+        kind = each.get(kind_in, "").lower()
+        if kind in ("doi", "arxiv"):
+            value = text_of(each).removeprefix("https://doi.org/").lower()
+            found.setdefault(kind, value if kind == "doi" else _bare_arxiv(value))
+    return found
+
+
+def printed_from(names: Sequence[str], year: int | None, title: str, venue: str) -> str:
+    """An entry of a bibliography as it would be printed, of what is known of it."""
+    parts = (", ".join(names), f"({year})" if year else "", title, venue if venue != title else "")
+    return ". ".join(part for part in parts if part)
+
+
+def _bare_arxiv(value: str) -> str:
+    """An arXiv id without prefix, version and subject: arXiv:1706.03762v5[cs.CL]."""
+    reference = references.parse(f"arXiv:{value.removeprefix('arxiv:')}")
+    return reference.identifiers.get("arxiv", value)

@@ -12,8 +12,10 @@ from scholar.readers.markup import (
     children,
     first,
     heading,
+    identifiers,
     name_of,
     paragraph,
+    printed_from,
     row,
     text_of,
     under,
@@ -44,7 +46,7 @@ def read(path: Path, root: Element) -> Document:
         authors=tuple(_names(work, "analytic") or _names(header, "titlestmt")),
         year=_year(work) or _year(first(header, "publicationstmt")),
         venue=_title(work, "monogr"),
-        identifiers=_identifiers(work),
+        identifiers=identifiers(work, "idno", "type"),
         sections=sections,
         references=tuple(_reference(entry) for entry in _entries(body)),
     )
@@ -105,9 +107,8 @@ def _reference(entry: Element) -> Reference:
         return references.parse(text_of(raw) or text_of(entry))
     year = _year(entry)
     venue = _title(entry, "monogr")
-    parts = (", ".join(names), f"({year})" if year else "", title, venue if venue != title else "")
-    printed = text_of(raw) or ". ".join(part for part in parts if part)
-    return Reference(printed, title, names, year, _identifiers(entry))
+    printed = text_of(raw) or printed_from(names, year, title, venue)
+    return Reference(printed, title, names, year, identifiers(entry, "idno", "type"))
 
 
 def _title(work: Element | None, level: str) -> str:
@@ -137,19 +138,3 @@ def _year(work: Element | None) -> int | None:
     dates.sort(key=lambda date: date.get("type") != "published")
     found = (year_in(date.get("when", "")) or year_in(text_of(date)) for date in dates)
     return next((year for year in found if year), None)
-
-
-def _identifiers(work: Element | None) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for each in under(work, "idno") if work is not None else ():
-        kind = each.get("type", "").lower()
-        if kind in ("doi", "arxiv"):
-            value = text_of(each).removeprefix("https://doi.org/")
-            found.setdefault(kind, value.lower() if kind == "doi" else _bare_arxiv(value))
-    return found
-
-
-def _bare_arxiv(value: str) -> str:
-    """An arXiv id without prefix, version and subject: arXiv:1706.03762v5[cs.CL]."""
-    reference = references.parse(f"arXiv:{value.lower().removeprefix('arxiv:')}")
-    return reference.identifiers.get("arxiv", value)

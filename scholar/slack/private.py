@@ -138,6 +138,14 @@ class Joint(Library):
         """As `Library`."""
         return _each(*await self._both(lambda library: library.facts()))
 
+    async def facts_about(self, names: Sequence[str]) -> dict[str, list[Fact]]:
+        shared, own = await self._both(lambda library: library.facts_about(names))
+        return {name: shared.get(name, []) + own.get(name, []) for name in {**shared, **own}}
+
+    async def names(self) -> list[str]:
+        shared, own = await self._both(lambda library: library.names())
+        return sorted({*shared, *own})
+
     async def questions_of(self, passage_ids: Sequence[str]) -> dict[str, list[str]]:
         """As `Library`."""
         shared, own = await self._both(lambda library: library.questions_of(passage_ids))

@@ -9,26 +9,23 @@ left alone for a while. Answers are kept on disk.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import math
-import os
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from email.utils import mktime_tz, parsedate_tz
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import scholar
 from scholar.errors import SourceError
 from scholar.settings import Settings
 from scholar.sources.kept import DAY, HOUR, WEEK, Kept
+from scholar.sources.resolving import Resolver
+from scholar.sources.saving import copy, whole, written
+from scholar.sources.service import Absent, OtherThing, Passing, Request, Service
+from scholar.sources.waits import retry_after, spoken
 
 if TYPE_CHECKING:
     import ssl
@@ -37,73 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY", "HOUR", "WEEK", "OtherThing", "Service", "Web"]
 
-_LARGEST_ANSWER = 64 * 2**20
-"""Bytes; a page of 100 works with all their references is a tenth of it."""
-_LARGEST_FILE = 200 * 2**20
 _REDIRECTS = 5
-_CHUNK = 2**18
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _Loop = asyncio.AbstractEventLoop
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service as it is named in sentences, and as it wants to be asked.
-
-    `setting` is the one that holds its address, `delay` the seconds between two requests. `extra`
-    and `headers` go with every request and make no difference to what is answered. Hosts of one
-    `pace` share their pauses. A `local` one is on this machine, so it may be asked offline.
-    """
-
-    name: str
-    setting: str
-    delay: float = 0.0
-    extra: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    pace: str = ""
-    local: bool = False
-    hint: str = "check the connection, or '{setting}' in the settings"
-
-    @property
-    def what_to_do(self) -> str:
-        """What a user may do where it cannot be reached."""
-        return self.hint.format(setting=self.setting)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    service: Service
-    address: str
-    params: Mapping[str, str]
-    body: Any = None
-
-    @property
-    def host(self) -> str:
-        try:
-            return urlsplit(self.address).netloc
-        except ValueError:  # no address at all, as the client will say
-            return ""
-
-    @property
-    def pace(self) -> str:
-        return self.service.pace or self.host
-
-    @property
-    def key(self) -> str:
-        asked = [self.address, sorted(self.params.items()), self.body]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-
-
-class _Passing(SourceError):
-    """A fault that may be gone at the next try."""
-
-
-class OtherThing(SourceError):
-    """What an address gave is not the file that was wanted."""
-
-
-class _Absent(Exception):
-    """There is nothing at the address."""
 
 
 class Web:
@@ -113,6 +46,7 @@ class Web:
         self._settings = settings
         self._http = settings.http
         self._kept = Kept(settings.home / "http")
+        self._resolver = Resolver()
         self._failures: dict[str, int] = {}
         self._closed_until: dict[str, float] = {}
         self._locks: WeakKeyDictionary[_Loop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
@@ -132,13 +66,13 @@ class Web:
         An answer of the last `age` seconds is not asked for again; 0 keeps none. With `body` it is
         a POST of it as JSON. `check` says whether the answer may be kept, or raises SourceError.
         """
-        request = _Request(service, address, params or {}, body)
+        request = Request(service, address, params or {}, body)
         known = await asyncio.to_thread(self._kept.answer, request.key, age) if age else None
         if known is not None:
             return known[1] if known[0] else None
         data: bytes | None = None
-        with suppress(_Absent):
-            data = await self._tried(request, _body)
+        with suppress(Absent):
+            data = await self._tried(request, whole)
         if (data is None or check(data)) and age:
             found = data is not None
             await asyncio.to_thread(self._kept.keep, request.key, found, data or b"")
@@ -183,22 +117,22 @@ class Web:
         """
         if await asyncio.to_thread(target.is_file):
             return True
-        request = _Request(service, address, {})
+        request = Request(service, address, {})
         if await asyncio.to_thread(self._kept.answer, request.key, HOUR):
             return False
 
-        async def save(request: _Request, answer: httpx2.Response) -> None:
-            async with _written(target) as file:
-                await _copy(request, answer, file, looks)
+        async def save(request: Request, answer: httpx2.Response) -> None:
+            async with written(target) as file:
+                await copy(request, answer, file, looks)
 
         try:
             await self._tried(request, save)
-        except _Absent:
+        except Absent:
             await asyncio.to_thread(self._kept.keep, request.key, False, b"")
             return False
         return True
 
-    async def _tried(self, request: _Request, take: Any) -> Any:
+    async def _tried(self, request: Request, take: Any) -> Any:
         if self._settings.offline and not request.service.local:
             raise SourceError(f"offline is set; unset it to reach {request.service.name}.")
         import tenacity
@@ -210,7 +144,7 @@ class Web:
 
         pause = tenacity.wait_exponential(multiplier=http.pause, max=http.longest_wait)
         async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_Passing),
+            retry=tenacity.retry_if_exception_type(Passing),
             stop=enough,
             wait=pause,
             reraise=True,
@@ -219,13 +153,13 @@ class Web:
                 return await self._attempt(request, take)
         raise AssertionError("the last attempt raises")
 
-    async def _attempt(self, request: _Request, take: Any) -> Any:
+    async def _attempt(self, request: Request, take: Any) -> Any:
         async with self._lock(request.pace):
             self._check_open(request)
             await self._wait(request)
             try:
                 result = await self._send(request, take)
-            except _Passing:
+            except Passing:
                 self._count_failure(request.host)
                 raise
             finally:
@@ -238,12 +172,12 @@ class Web:
         here = self._locks.setdefault(asyncio.get_running_loop(), {})
         return here.setdefault(pace, asyncio.Lock())
 
-    def _check_open(self, request: _Request) -> None:
+    def _check_open(self, request: Request) -> None:
         if left := self._rest_of(request.host):
             times = self._failures[request.host]
             raise SourceError(
                 f"{request.service.name} failed {times} times in a row and is left alone; "
-                f"try again in {_spoken(left)}."
+                f"try again in {spoken(left)}."
             )
 
     def _rest_of(self, host: str) -> float:
@@ -256,20 +190,21 @@ class Web:
         if self._failures[host] >= self._http.failures:
             self._closed_until[host] = time.monotonic() + self._http.rest
 
-    async def _wait(self, request: _Request) -> None:
+    async def _wait(self, request: Request) -> None:
         service, longest = request.service, self._http.longest_wait
         patience = longest + service.delay
         wait = await asyncio.to_thread(self._kept.turn, request.pace, service.delay, patience)
         if wait > patience:
             raise SourceError(
-                f"{service.name} may not be asked just now; try again in {_spoken(wait)}."
+                f"{service.name} may not be asked just now; try again in {spoken(wait)}."
             )
         await asyncio.sleep(wait)
 
-    async def _send(self, request: _Request, take: Any) -> Any:
+    async def _send(self, request: Request, take: Any) -> Any:
         import httpx2
 
         name = request.service.name
+        await self._resolver.check(request)
         try:
             async with (
                 asyncio.timeout(self._http.patience),
@@ -284,13 +219,13 @@ class Web:
                 await self._check_status(request, answer)
                 return await take(request, answer)
         except (httpx2.TimeoutException, TimeoutError):
-            raise _Passing(f"{name} did not answer in time; try again in a few minutes.") from None
+            raise Passing(f"{name} did not answer in time; try again in a few minutes.") from None
         except httpx2.TooManyRedirects:
             raise SourceError(
                 f"{name} redirects without end; check '{request.service.setting}'."
             ) from None
         except (httpx2.DecodingError, httpx2.ReadError, httpx2.RemoteProtocolError):
-            raise _Passing(f"{name} broke off its answer; try again in a few minutes.") from None
+            raise Passing(f"{name} broke off its answer; try again in a few minutes.") from None
         except (
             httpx2.InvalidURL,
             httpx2.UnsupportedProtocol,
@@ -302,7 +237,7 @@ class Web:
                 "and its key, if one is set."
             ) from None
         except httpx2.HTTPError:
-            raise _Passing(f"{name} could not be reached; {request.service.what_to_do}.") from None
+            raise Passing(f"{name} could not be reached; {request.service.what_to_do}.") from None
 
     def _client(self, service: Service) -> httpx2.AsyncClient:
         import httpx2
@@ -315,14 +250,14 @@ class Web:
             headers={"User-Agent": _agent(self._settings.email), **service.headers},
         )
 
-    async def _check_status(self, request: _Request, answer: httpx2.Response) -> None:
+    async def _check_status(self, request: Request, answer: httpx2.Response) -> None:
         status, name = answer.status_code, request.service.name
         if status in (404, 410):
-            raise _Absent
+            raise Absent
         if status in _BUSY:
-            asked = _retry_after(answer.headers.get("Retry-After", ""))
+            asked = retry_after(answer.headers.get("Retry-After", ""))
             await self._leave(request, status, asked)
-            raise _Passing(f"{name} is busy (HTTP {status}); try again in a few minutes.")
+            raise Passing(f"{name} is busy (HTTP {status}); try again in a few minutes.")
         if status in (401, 403):
             raise SourceError(
                 f"{name} refused the request (HTTP {status}); check its key, if one is set, or "
@@ -333,81 +268,14 @@ class Web:
                 f"{name} refused the request (HTTP {status}); check the ids or the query."
             )
 
-    async def _leave(self, request: _Request, status: int, asked: float) -> None:
+    async def _leave(self, request: Request, status: int, asked: float) -> None:
         await asyncio.to_thread(self._kept.leave, request.pace, min(asked, HOUR))
         if asked > self._http.longest_wait:
             self._count_failure(request.host)
             raise SourceError(
                 f"{request.service.name} is busy (HTTP {status}) and asks to be left alone; "
-                f"try again in {_spoken(asked)}."
+                f"try again in {spoken(asked)}."
             )
-
-
-async def _body(request: _Request, answer: httpx2.Response) -> bytes:
-    data = bytearray()
-    async for chunk in answer.aiter_bytes(_CHUNK):
-        data += chunk
-        _check_size(request, len(data), _LARGEST_ANSWER)
-    return bytes(data)
-
-
-async def _copy(
-    request: _Request, answer: httpx2.Response, file: Any, looks: Callable[[bytes], bool]
-) -> None:
-    size = 0
-    async for chunk in answer.aiter_bytes(_CHUNK):
-        if not size and not looks(chunk):
-            raise _odd(request)
-        size += len(chunk)
-        _check_size(request, size, _LARGEST_FILE)
-        await asyncio.to_thread(file.write, chunk)
-    if not size:
-        raise _odd(request)
-
-
-def _check_size(request: _Request, size: int, largest: int) -> None:
-    if size > largest:
-        raise SourceError(
-            f"{request.address} is larger than {largest // 2**20} MB; download it by hand."
-        )
-
-
-def _odd(request: _Request) -> OtherThing:
-    return OtherThing(
-        f"{request.service.name} gave something else than the paper at {request.address}; "
-        "open it in a browser to see."
-    )
-
-
-@asynccontextmanager
-async def _written(target: Path) -> AsyncIterator[Any]:
-    """A file that gets the name `target` once it is whole."""
-
-    def begin() -> Any:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{target.name}."
-        return tempfile.NamedTemporaryFile(dir=target.parent, prefix=prefix, delete=False)
-
-    def end(done: bool) -> None:
-        if done:
-            os.replace(file.name, target)
-        else:
-            Path(file.name).unlink(missing_ok=True)
-
-    try:
-        file = await asyncio.to_thread(begin)
-        done = False
-        try:
-            with file:
-                yield file
-            done = True
-        finally:
-            end(done)
-    except OSError as error:
-        reason = error.strerror or "no reason given"
-        raise SourceError(
-            f"{target} could not be written ({reason}); free or choose a folder."
-        ) from None
 
 
 def _parsed(service: Service, data: bytes, kind: type, needs: tuple[str, type] | None) -> Any:
@@ -437,29 +305,3 @@ def _certificates() -> ssl.SSLContext:
     import httpx2
 
     return httpx2.create_ssl_context()  # 60 ms, which every client would spend anew
-
-
-def _retry_after(text: str) -> float:
-    """The seconds that a Retry-After asks for; 0 where it says nothing that can be understood."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _until(text)
-    return 0.0 if math.isnan(seconds) else max(0.0, seconds)
-
-
-def _until(date: str) -> float:
-    try:
-        parsed = parsedate_tz(date)
-        return 0.0 if parsed is None else mktime_tz(parsed) - time.time()
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def _spoken(seconds: float) -> str:
-    if seconds > 100 * DAY:
-        return "more than 100 days"
-    for unit, size in (("days", DAY), ("hours", HOUR), ("minutes", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{math.ceil(seconds / size)} {unit}"
-    return f"{max(1, math.ceil(seconds))} s"

@@ -87,7 +87,10 @@ class Bench:
     def blended(self, query: str, words: Ranking | None = None, depth: int = 100) -> Ranking:
         """What is shipped, with the constants as they are now."""
         words = self.words[query] if words is None else words
-        return blend(words[:depth], self.dense[query][:depth], self.queries[query], self.vectors)
+        near = self.dense[query][:depth]
+        ids = list(dict.fromkeys(id for id, _ in (*near, *words[:depth])))
+        table = np.stack([self.vectors[id] for id in ids])
+        return blend(words[:depth], near, self.queries[query], ids, table)
 
     def reciprocal(self, query: str, constant: int) -> Ranking:
         """Reciprocal rank fusion."""
