@@ -79,6 +79,7 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         "You draw a conclusion": "deduce",
         "You play three experts": "persona_probe",
         "You name the experts": "personas",
+        "You compare two research ideas": "compare",
         "one worked example": "teaching",
         'Reply with JSON only: {"ok": true}': "hello",
         "You answer in plain English": "probe",
@@ -175,6 +176,9 @@ def _aside(seen: Seen) -> dict[str, Any]:
         case "teaching":
             label, text = next(iter(seen.passages.items()))
             return {"passage": label, "quote": text}
+        case "compare":
+            better = ("novelty", "feasibility", "excitement", "effectiveness")
+            return {"why": "The first says how.", **dict.fromkeys(better, "first")}
         case "probe":
             return {"colour": "red", "days": 7}
         case _:

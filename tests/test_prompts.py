@@ -77,6 +77,7 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "says": text,
         "number": 2,
         "sources": 4,
+        "pair": [SimpleNamespace(title=text, text=text)] * 2,
     }
     return {variable: everything[variable] for variable in variables(name)}
 
