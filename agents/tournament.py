@@ -85,11 +85,13 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The `standings`, best first. `comparisons` counts the times that one juror was shown one pair
-    in one order and could be read, which is a call each; `notes` say what is missing.
+    in one order and could be read, which is a call each; it is not `complete` where the budget was
+    spent before all were made. `notes` say what is missing.
     """
 
     standings: tuple[Standing, ...]
     comparisons: int = 0
+    complete: bool = True
     notes: tuple[str, ...] = ()
 
     def of(self, id: str) -> Standing:
@@ -150,6 +152,7 @@ class _Tournament:
         self._met: Counter[frozenset[int]] = Counter()
         self._sat_out = [0] * len(ideas)
         self._comparisons = 0
+        self._complete = True
         self._notes: list[str] = []
 
     async def play(self, most: int) -> None:
@@ -160,6 +163,7 @@ class _Tournament:
             replies = await asyncio.gather(*(self._both_ways(match) for match in matches))
             spent = [self._take(*pair) for pair in zip(matches, replies, strict=True)]
             if any(spent):
+                self._complete = False
                 self._notes.append(f"The ranking is cut short: {next(filter(None, spent))}")
                 break
             self._dismiss()
@@ -185,7 +189,7 @@ class _Tournament:
         standings.sort(key=lambda one: (-one.score, one.id))
         if not self._comparisons and len(self._ideas) > 1:
             self._notes.append("Nothing was compared, so the ideas are not ranked.")
-        return Ranking(tuple(standings), self._comparisons, tuple(self._notes))
+        return Ranking(tuple(standings), self._comparisons, self._complete, tuple(self._notes))
 
     def _all_votes(self) -> list[Vote]:
         """The four answers of each comparison as one vote: they are not independent."""

@@ -222,6 +222,8 @@ async def test_a_spent_budget_ends_in_a_ranking_of_what_is_there(hall: Hall) -> 
     ranking = await hall.play(ideas(8), able, most=40, budget=budget)
     assert 0 < ranking.comparisons < whole.comparisons
     assert ["cut short" in note for note in ranking.notes] == [True]
+    assert whole.complete
+    assert not ranking.complete
 
 
 async def test_each_criterion_has_a_score_of_its_own(hall: Hall) -> None:
