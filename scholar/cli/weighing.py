@@ -1,4 +1,4 @@
-"""`scholar eval ideas`: whether the right papers are found, and ideas are diverse and well ranked."""
+"""`scholar eval ideas`: are the right papers found, are ideas diverse, are they well ranked?"""
 
 from __future__ import annotations
 

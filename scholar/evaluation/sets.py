@@ -206,5 +206,6 @@ def _supports(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
+    """What a set is called: as its folder."""
     return folder.resolve().name or "set"
