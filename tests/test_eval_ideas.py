@@ -20,8 +20,10 @@ from scholar.backends.fake import FakeBackend
 from scholar.errors import ModelError, ModelRejected, SettingsError, UsageError
 from scholar.evaluation import backgrounds, ratings
 from scholar.evaluation.ideas import diversity, evaluate, read_runs
+from scholar.evaluation.keeping import numbered
 from scholar.library import Library
 from scholar.settings import Settings, load
+from scholar.values import Reference
 
 __all__ = ["run"]  # a fixture
 _TITLES = re.compile(r'<idea place="(?:first|second)" title="Idea (\d+)">')
@@ -78,6 +80,25 @@ async def test_the_paper_that_is_asked_for_is_left_out(settings: Settings, tmp_p
     folder = a_set(tmp_path / "set", asked, {**CORPUS, "new": own})
     found = await backgrounds.recall(folder, settings, tmp_path / "out")
     assert found.documents == 6
+    assert found.ideas[10].value == 0.5, "soil is found by nothing but the paper itself"
+
+
+async def test_in_the_library_too_the_paper_itself_is_not_followed(
+    library: Library, settings: Settings, tmp_path: Path
+) -> None:
+    def doi(id: str) -> dict[str, str]:
+        return {"doi": f"10.1000/{id}"}
+
+    background = ASKED["new"]["background"]
+    cited = tuple(Reference(id, identifiers=doi(id)) for id in ("walks", "soil"))
+    texts = {id: str(CORPUS[id]["text"]) for id in ("walks", "soil")}
+    entries = [numbered(n, id, text, doi(id)) for n, (id, text) in enumerate(texts.items())]
+    await library.add([*entries, numbered(9, "New", background, doi("new"), cited)])
+    row = {"_id": "doi:10.1000/new", "background": background}
+    row |= {"cited": ["doi:10.1000/walks", "doi:10.1000/soil"]}
+    write(tmp_path / "set" / "backgrounds.jsonl", [row])
+    found = await backgrounds.recall(tmp_path / "set", settings, tmp_path / "out")
+    assert found.documents == 3
     assert found.ideas[10].value == 0.5, "soil is found by nothing but the paper itself"
 
 

@@ -80,9 +80,16 @@ async def test_what_is_passed_over_is_neither_found_nor_followed(papers: Library
     assert "expansion" not in why
     assert "weather" not in why, "only its names led there"
     assert "bees" not in why
+    why = await found(papers, "BM25", without=["t:weather"])
+    assert "weather" not in why, "also where a name or a citation leads there"
+    assert "bees" not in why
     why = await found(papers, without=["t:survey"])
     assert "weather" in why
     assert "bees" not in why, "only its references say that the two go together"
+
+
+async def test_a_paper_that_is_passed_over_is_not_found_by_being_cited(papers: Library) -> None:
+    assert "bees" not in await found(papers, without=["t:bees"])
 
 
 async def test_the_best_paper_is_kept_although_it_is_the_first(papers: Library) -> None:

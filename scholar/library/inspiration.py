@@ -142,7 +142,8 @@ class _Inspiration:
         """The papers that share names with the background or with the best papers."""
         enrichment = self._store.enrichment
         names = [*_forms(entities), *relatives.names_in(self._background)]
-        return relatives.by_names(enrichment, [*names, *relatives.names_of(enrichment, best)])
+        found = relatives.by_names(enrichment, [*names, *relatives.names_of(enrichment, best)])
+        return [id for id in found if id not in self._without]
 
     def _score(self, paper: str) -> float:
         """How near a paper is: by its vector, or without an embedder by what the search said."""
