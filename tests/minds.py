@@ -79,6 +79,7 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         "You draw a conclusion": "deduce",
         "You play three experts": "persona_probe",
         "You name the experts": "personas",
+        "You compare two research ideas": "compare",
         "one worked example": "teaching",
         'Reply with JSON only: {"ok": true}': "hello",
         "You answer in plain English": "probe",
@@ -182,8 +183,11 @@ def _aside(seen: Seen) -> dict[str, Any]:
 
 
 def _otherwise(seen: Seen) -> dict[str, Any]:
-    """What is asked about a model, or about a conversation."""
+    """What is asked about a model, a pair of ideas, or a conversation."""
     match seen.call:
+        case "compare":
+            better = ("novelty", "feasibility", "excitement", "effectiveness")
+            return {"why": "The first says how.", **dict.fromkeys(better, "first")}
         case "probe":
             return {"colour": "red", "days": 7}
         case "standalone":

@@ -78,6 +78,7 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "number": 2,
         "sources": 4,
         "turns": [text],
+        "pair": [SimpleNamespace(title=text, text=text)] * 2,
     }
     return {variable: everything[variable] for variable in variables(name)}
 

@@ -527,6 +527,34 @@ def eval_abstain(
     _examine("abstain", folder, (preset, limit, seed, parallel, ""), model, into, json)
 
 
+@_evaluation.command("ideas")
+def eval_ideas(
+    folder: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="With backgrounds.jsonl, rated.jsonl, or what scholar ideas --json printed.",
+        ),
+    ],
+    comparisons: Annotated[
+        int | None,
+        typer.Option(min=2, help="Comparisons of rated ideas for each topic; else n log n."),
+    ] = None,
+    model: Model = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use so many backgrounds and topics; else all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Resamples for the intervals.")] = 0,
+    into: Out = None,
+    json: Json = False,
+) -> None:
+    """Are the right papers found for ideas, are ideas diverse, are they ranked as people do?"""
+    from scholar.cli import asking, common, weighing
+
+    flags = asking.flags(None, model, {}, False)
+    common.run(weighing.weigh(folder, flags, into, limit, comparisons, seed, json))
+
+
 def _examine(
     kind: Literal["answer", "conflict", "abstain"],
     folder: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ async def examine(
 ) -> None:
     """Ask the questions of a set and print what the answers are worth."""
     known = settings.load(**flags)
-    questions = sets.read(kind, _path(folder))
+    questions = sets.read(kind, path_of(folder))
     for note in questions.notes:
         notice(note)
-    place = _path(into) if into else known.home / "evaluations"
+    place = path_of(into) if into else known.home / "evaluations"
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("Asking", total=None)
         show = bar.update
@@ -46,7 +47,8 @@ async def examine(
         _show(report)
 
 
-def _path(name: str) -> Path:
+def path_of(name: str) -> Path:
+    """A folder as a user names it."""
     return Path(os.path.expanduser(name))
 
 
@@ -63,12 +65,12 @@ def _show(report: Report) -> None:
     for name in ("score", "95 % interval", "of"):
         table.add_column(name, justify="right", no_wrap=True)
     for measure in MEASURES[report.kind]:
-        table.add_row(measure.title, *_cells(report.scores[measure.name], 3))
+        table.add_row(measure.title, *cells(report.scores[measure.name], 3))
     table.add_row()
     table.add_row(Text("per run", style="bold"))
     for measure in COSTS:
         digits = {"dollars": 4, "tokens": 0}.get(measure.name, 1)
-        table.add_row(measure.title, *_cells(report.costs[measure.name], digits))
+        table.add_row(measure.title, *cells(report.costs[measure.name], digits))
     out.print(table)
     out.print()
     for line in _remarks(report):
@@ -76,7 +78,9 @@ def _show(report: Report) -> None:
     out.print(plain(report.folder), style="dim", soft_wrap=True)
 
 
-def _cells(estimate: Estimate, digits: int) -> tuple[str, str, str]:
+def cells(estimate: Estimate, digits: int) -> tuple[str, str, str]:
+    """An estimate as its value, its interval and of how many."""
+
     def said(value: float | None) -> str:
         return NEITHER if value is None else f"{value:,.{digits}f}"
 
@@ -89,15 +93,16 @@ def _remarks(report: Report) -> list[str]:
     ended = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in report.outcomes.items())
     lines = [f"Runs ended as: {ended}."]
     if report.judge:
-        spent = report.judging
-        dollars = spent["dollars"]
-        price = "price unknown" if dollars is None else f"${dollars:.4f}"
-        lines.append(
-            f"Judged by {report.judge}: {spent['calls']:,} calls, {spent['tokens']:,} tokens, "
-            f"{price}, not counted above."
-        )
+        lines.append(f"Judged by {report.judge}: {price_of(report.judging)}, not counted above.")
     if report.failed:
         lines.append(f"{report.failed} failed and count as not answered; run again to ask them.")
     if report.unjudged:
         lines.append(f"{report.unjudged} could not be judged; run again to judge them.")
     return lines
+
+
+def price_of(spent: Mapping[str, float | int | None]) -> str:
+    """What `scores.spent` counted, in words."""
+    dollars = spent["dollars"]
+    price = "price unknown" if dollars is None else f"${dollars:.4f}"
+    return f"{spent['calls']:,} calls, {spent['tokens']:,} tokens, {price}"

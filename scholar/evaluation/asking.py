@@ -10,45 +10,42 @@ does not pay again for what it had asked.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
-
-from filelock import FileLock, Timeout
 
 from scholar import __version__, prompts, report
 from scholar.backends.chain import Given as Backends
 from scholar.backends.chain import public_id
 from scholar.backends.gateway import Gateway
 from scholar.context import Services
-from scholar.errors import ModelError, SettingsError, SourceError, UsageError
+from scholar.errors import ModelError, SettingsError, SourceError
 from scholar.evaluation import judges, metrics, scores
 from scholar.evaluation.judges import judge_named
+from scholar.evaluation.keeping import (
+    Progress,
+    alone,
+    digest,
+    kept_library,
+    numbered,
+    prompt_text,
+    slug,
+)
 from scholar.evaluation.rows import Journal, Row
 from scholar.evaluation.scores import FAILED, Done, Given, Judgement, Report
-from scholar.evaluation.sets import Document, Item, QuestionSet
+from scholar.evaluation.sets import Item, QuestionSet
 from scholar.events import Called, Finished
-from scholar.library import Entry, Library
-from scholar.library.passages import cut
-from scholar.readers import Document as Text
 from scholar.runs import Scholar
 from scholar.settings import Role, Settings
 from scholar.state import draft_of
-from scholar.values import Answer, Call, Draft, Outcome, Paper
+from scholar.values import Answer, Call, Draft, Outcome
 
 MOST_FAILURES = 5
 """Questions that may fail one after another: a hiccup takes fewer, an outage or a key takes all."""
-BATCH = 128
-"""Documents written at a time, so that memory stays flat."""
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +81,9 @@ async def evaluate(
     preset = plan.preset or settings.preset
     settings.preset_named(preset)
     identity = _identity(questions, settings, preset, backends)
-    folder = out / f"{questions.kind}-{_slug(questions.name)}-{preset}-{_digest(identity)}"
+    folder = out / f"{questions.kind}-{slug(questions.name)}-{preset}-{digest(identity)}"
     async with AsyncExitStack() as opened:
-        opened.enter_context(_alone(folder))
+        opened.enter_context(alone(folder))
         (folder / "run.json").write_text(json.dumps(identity, indent=2), encoding="utf-8")
         gateway = Gateway(
             settings.model_copy(update={"home": folder}), backends, on_notice=on_notice
@@ -98,7 +95,9 @@ async def evaluate(
         closed = settings.model_copy(update={"home": folder, "offline": True, "tools": tools})
         for name, documents in questions.shelves.items():
             if any(item.shelf == name for item in run.items):
-                shelf = _library(out, documents, settings, on_notice, on_progress)
+                contents = [asdict(document) for document in documents]
+                entries = [numbered(n, d.title, d.text) for n, d in enumerate(documents)]
+                shelf = kept_library(out, contents, entries, settings, on_notice, on_progress)
                 library = await opened.enter_async_context(shelf)
                 run.scholars[name] = Scholar(services=Services(closed, library, gateway))
         await run.finish(on_progress)
@@ -212,9 +211,9 @@ class _Evaluation:
     def _open_judgements(self) -> Journal | None:
         if self._judge is None:
             return None
-        wording = [_prompt_text(name) for name in judges.PROMPTS]
-        name = _digest([self._judge.name, wording])
-        return Journal(self._folder / f"judged-{_slug(self._judge.name)}-{name}.jsonl")
+        wording = [prompt_text(name) for name in judges.PROMPTS]
+        name = digest([self._judge.name, wording])
+        return Journal(self._folder / f"judged-{slug(self._judge.name)}-{name}.jsonl")
 
     def report(self, models: Mapping[str, str]) -> Report:
         """What has come of all items that were asked."""
@@ -287,55 +286,6 @@ async def _each(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-@asynccontextmanager
-async def _library(
-    out: Path,
-    documents: Sequence[Document],
-    settings: Settings,
-    on_notice: Callable[[str], None],
-    on_progress: Progress,
-) -> AsyncIterator[Library]:
-    """A library of `documents` that is kept, and completed where it was broken off.
-
-    Documents stay apart even where they are the same work, since they are judged apart.
-    """
-    key = _digest([[asdict(document) for document in documents], settings.embedder, __version__])
-    home = out / "libraries" / key
-    library = Library(settings.model_copy(update={"home": home}), on_notice=on_notice)
-    try:
-        known = {paper.id for paper in await library.papers()}
-        entries = [_entry(n, document) for n, document in enumerate(documents)]
-        left = [entry for entry in entries if entry.paper.id not in known]
-        for at in range(0, len(left), BATCH):
-            on_progress("Indexing", len(entries) - len(left) + at, len(entries))
-            await library.add(left[at : at + BATCH])
-        yield library
-    finally:
-        library.close()
-
-
-def _entry(number: int, document: Document) -> Entry:
-    # By number: an id of the set may be one that means something here.
-    id = f"eval:{number}"
-    passages = cut(id, Text(text=document.text, holds="abstract"))
-    return Entry(Paper(id, document.title, holds="abstract"), document.text, passages)
-
-
-def _alone(folder: Path) -> Any:
-    """Keeps a second process from asking the same."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / "run.lock").acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            f"Another process is asking the same in {folder}; let it end, or choose another --out."
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written ({error.strerror}); choose another --out."
-        ) from error
-
-
 def _identity(
     questions: QuestionSet, settings: Settings, preset: str, backends: Backends | None
 ) -> dict[str, Any]:
@@ -345,12 +295,12 @@ def _identity(
         name: [asdict(document) for document in documents]
         for name, documents in questions.shelves.items()
     }
-    wording = [_prompt_text(name) for name in prompts.names() if name not in judges.PROMPTS]
+    wording = [prompt_text(name) for name in prompts.names() if name not in judges.PROMPTS]
     return {
         "scholar": __version__,
         "kind": questions.kind,
         "set": questions.name,
-        "contents": _digest([asked, shelves]),
+        "contents": digest([asked, shelves]),
         "preset": preset,
         "bounds": settings.preset_named(preset).model_dump(mode="json"),
         "models": _models(settings, backends),
@@ -358,7 +308,7 @@ def _identity(
         "budget": settings.budget.model_dump(mode="json"),
         "embedder": settings.embedder,
         "context_window": settings.context_window,
-        "prompts": _digest(wording),
+        "prompts": digest(wording),
     }
 
 
@@ -379,16 +329,3 @@ def _models(settings: Settings, backends: Backends | None) -> dict[str, str]:
 
 def _hidden(jury: dict[str, Any]) -> dict[str, Any]:
     return {**jury, "models": {name: public_id(id) for name, id in jury["models"].items()}}
-
-
-def _prompt_text(name: str) -> str:
-    return resources.files("scholar.prompts").joinpath(f"{name}.md").read_text("utf-8")
-
-
-def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:40]

@@ -300,8 +300,8 @@ class Report:
             "judge": self.judge,
             "questions": self.groups,
             "runs": self.items,
-            "scores": {name: _rounded(one) for name, one in self.scores.items()},
-            "cost": {name: _rounded(one, 6) for name, one in self.costs.items()},
+            "scores": {name: rounded(one) for name, one in self.scores.items()},
+            "cost": {name: rounded(one, 6) for name, one in self.costs.items()},
             "judging": dict(self.judging),
             "outcomes": dict(self.outcomes),
             "failed": self.failed,
@@ -312,7 +312,7 @@ class Report:
         }
 
 
-def _rounded(estimate: Estimate, digits: int = 4) -> dict[str, float | int | None]:
+def rounded(estimate: Estimate, digits: int = 4) -> dict[str, float | int | None]:
     def short(value: float | None) -> float | None:
         return None if value is None else round(value, digits)
 

@@ -97,7 +97,7 @@ def _answer(folder: Path) -> QuestionSet:
     items = tuple(_item(row) for row in asked if row.get("answerable", True))
     left_out = len(asked) - len(items)
     notes = (f"{left_out} questions without an answer are left out.",) if left_out else ()
-    return QuestionSet(_name(folder), "answer", items, {WHOLE: _corpus(folder)}, notes)
+    return QuestionSet(name_of(folder), "answer", items, {WHOLE: _corpus(folder)}, notes)
 
 
 def _conflict(folder: Path) -> QuestionSet:
@@ -112,7 +112,7 @@ def _conflict(folder: Path) -> QuestionSet:
         question = " ".join(row["question"].split())
         items.append(Item(str(n), str(n), question, answers, stated))
     shelf = tuple(Document(str(n), f"Document {n}", text) for n, text in enumerate(texts, start=1))
-    return QuestionSet(_name(folder), "conflict", tuple(items), {WHOLE: shelf})
+    return QuestionSet(name_of(folder), "conflict", tuple(items), {WHOLE: shelf})
 
 
 def _full(row: Row, name: str) -> str:
@@ -123,7 +123,7 @@ def _abstain(folder: Path) -> QuestionSet:
     claims = sorted(folder.glob("claims_*.jsonl"))
     if claims:
         items = tuple(_claim(row) for path in claims for row in rows(path, "claim"))
-        return QuestionSet(_name(folder), "abstain", items, {WHOLE: _corpus(folder)})
+        return QuestionSet(name_of(folder), "abstain", items, {WHOLE: _corpus(folder)})
     supports = _supports(folder)
     items = tuple(_with_and_without(_queries(folder), supports))
     documents = _corpus(folder)
@@ -134,7 +134,7 @@ def _abstain(folder: Path) -> QuestionSet:
         )
     gone = {id for ids in supports.values() for id in ids}
     left = tuple(document for document in documents if document.id not in gone)
-    return QuestionSet(_name(folder), "abstain", items, {WHOLE: documents, BEREFT: left})
+    return QuestionSet(name_of(folder), "abstain", items, {WHOLE: documents, BEREFT: left})
 
 
 def _with_and_without(queries: Iterable[Row], supports: Mapping[str, set[str]]) -> Iterator[Item]:
@@ -206,5 +206,6 @@ def _supports(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
+    """What a set is called: as its folder."""
     return folder.resolve().name or "set"

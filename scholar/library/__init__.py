@@ -7,7 +7,7 @@ processes may have the same library open: writers take turns, and readers see wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from scholar.library.check import Finding, check
 from scholar.library.embedding import Vectors32
 from scholar.library.enrichment import Kind
 from scholar.library.filters import Filters
+from scholar.library.inspiration import Candidate, Inspirer
 from scholar.library.snapshot import restore as put_in_place
 from scholar.library.snapshot import snapshot
 from scholar.library.store import Encoded, Store
@@ -32,6 +33,7 @@ from scholar.values import Card, Fact, Hit, Paper, Passage, Reference
 
 __all__ = [
     "Atlas",
+    "Candidate",
     "Entry",
     "Extract",
     "Filters",
@@ -95,6 +97,7 @@ class Library:
         with _openable(self.folder):
             self._store = Store(self.folder, settings, on_notice)
             self._searcher = Searcher(self._store, settings)
+            self._inspirer = Inspirer(self._store, self._searcher)
 
     # Adding and removing
 
@@ -274,6 +277,32 @@ class Library:
     async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """The `n` generated questions nearest to `question`, each with the passage it is about."""
         return await asyncio.to_thread(self._searcher.siblings, question, n)
+
+    async def candidates(
+        self,
+        background: str,
+        entities: Sequence[str],
+        most: int = 100,
+        *,
+        without: Collection[str] = (),
+    ) -> list[Candidate]:
+        """The `most` papers nearest to a research background, nearest first, found by what they
+        say, by the names they share and by who cites them together. `without` are passed over.
+        """
+        find = self._inspirer.candidates
+        return await asyncio.to_thread(find, background, list(entities), most, without)
+
+    async def inspirations(
+        self,
+        background: str,
+        entities: Sequence[str],
+        most: int = 10,
+        *,
+        without: Collection[str] = (),
+    ) -> list[Candidate]:
+        """The `most` of the candidates to draw ideas from: near, and unlike one another."""
+        find = self._inspirer.inspirations
+        return await asyncio.to_thread(find, background, list(entities), most, without)
 
     async def extract(self, query: str, passages: Sequence[Passage], n: int) -> list[Extract]:
         """The `n` sentences of `passages` that answer `query` best, best first."""

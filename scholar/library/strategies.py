@@ -6,7 +6,6 @@ result then: `graph`, `hybrid+questions`, `graph+rerank+diverse`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -18,6 +17,7 @@ from scholar.library.feedback import weighed
 from scholar.library.filters import Filters
 from scholar.library.knowledge import Knowledge
 from scholar.library.ranking import CANDIDATES, Ranking, blend, diverse, fuse, ordered
+from scholar.library.relatives import Companions, by_names, closest, companions, names_in, names_of
 from scholar.library.rerank import Reranker
 from scholar.library.store import Store
 from scholar.settings import Settings
@@ -42,12 +42,6 @@ READ_AGAIN = 50
 """Passages that a cross-encoder reads: 1 to 5 s on two cores with one of 22 million parameters."""
 BEST_PAPERS = 5
 """Papers whose names and companions are followed (SciPIP absorbs the entities of its top 5)."""
-TOGETHER = 7
-"""Papers that must share two names for the one to lead to the other, and more (SciPIP)."""
-PAPERS = 100
-"""Papers that names lead to, from the rarest name on (SciPIP)."""
-LONGEST = 5
-"""Words of a name looked for in the query: SciPIP's entities have 2 to 5."""
 
 
 class Searcher:
@@ -60,7 +54,7 @@ class Searcher:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="scholar-words")
         self._reranker: Reranker | None = None
         self._questions: tuple[str, list[tuple[str, str]], Vectors32 | None] = ("", [], None)
-        self._companions: tuple[str, Mapping[str, Counter[str]]] = ("", {})
+        self._companions: tuple[str, Companions] = ("", {})
 
     def search(
         self, query: str, k: int, filters: Filters | None = None, strategy: str = DEFAULT
@@ -118,18 +112,11 @@ class Searcher:
         nearest = (vectors @ vector[0]).argsort()[::-1][:n]
         return [(text, id) for id, text in (asked[at] for at in nearest)]
 
-    def companions(self) -> Mapping[str, Counter[str]]:
+    def companions(self) -> Companions:
         """How often papers are cited together, by paper."""
         state = self.state()
         if self._companions[0] != state:
-            cited: dict[str, list[str]] = {}
-            for citing, paper in self._store.catalogue.citations():
-                cited.setdefault(citing, []).append(paper)
-            together: dict[str, Counter[str]] = {}
-            for papers in cited.values():
-                for paper in papers:
-                    together.setdefault(paper, Counter()).update(p for p in papers if p != paper)
-            self._companions = (state, together)
+            self._companions = (state, companions(self._store.catalogue.citations()))
         return self._companions[1]
 
 
@@ -236,28 +223,11 @@ class _Search:
 
     def _entity(self) -> Ranking:
         enrichment = self._store.enrichment
-        best = self._best_papers()
-        names = [*_phrases(self._query), *_names(enrichment.entities_of(best))]
-        named = enrichment.papers_named(names)
-        counts: Counter[str] = Counter()
-        for pairs in enrichment.entities_of({p for ps in named.values() for p in ps}).values():
-            counts.update({name for name, _ in pairs})
-        named |= enrichment.papers_named([n for n, c in counts.items() if c > TOGETHER])
-        papers: dict[str, None] = {}
-        for name in sorted(named, key=lambda name: (len(named[name]), name)):
-            papers |= dict.fromkeys(sorted(named[name]))
-            if len(papers) >= PAPERS:
-                break
-        return self._passages_of(list(papers)[:PAPERS])
+        names = [*names_in(self._query), *names_of(enrichment, self._best_papers())]
+        return self._passages_of(by_names(enrichment, names))
 
     def _cocitation(self) -> Ranking:
-        together = self._owner.companions()
-        companions = {
-            min(counts.items(), key=lambda pair: (-pair[1], pair[0]))[0]
-            for paper in self._best_papers()
-            if (counts := together.get(paper))
-        }
-        return self._passages_of(sorted(companions))
+        return self._passages_of(closest(self._owner.companions(), self._best_papers()))
 
     def _questions(self) -> Ranking:
         asked, vectors = self._owner.questions()
@@ -308,18 +278,3 @@ def parse(strategy: str) -> tuple[list[str], list[str]]:
             )
     rankings = list(dict.fromkeys(name for name in named if name in RANKINGS))
     return rankings or [DEFAULT], [name for name in named if name in STAGES]
-
-
-def _phrases(query: str) -> list[str]:
-    """What in `query` may be a name, as it is spelled there and in small letters."""
-    words = [word.strip(".,;:?!\"'()[]") for word in query.split()]
-    spans = [
-        " ".join(words[at : at + length])
-        for length in range(1, LONGEST + 1)
-        for at in range(len(words) - length + 1)
-    ]
-    return list(dict.fromkeys(form for span in spans for form in (span, span.lower()) if form))
-
-
-def _names(entities: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
-    return list(dict.fromkeys(name for pairs in entities.values() for name, _ in pairs))

@@ -139,10 +139,12 @@ class Joint(Library):
         return _each(*await self._both(lambda library: library.facts()))
 
     async def facts_about(self, names: Sequence[str]) -> dict[str, list[Fact]]:
+        """As `Library`."""
         shared, own = await self._both(lambda library: library.facts_about(names))
         return {name: shared.get(name, []) + own.get(name, []) for name in {**shared, **own}}
 
     async def names(self) -> list[str]:
+        """As `Library`."""
         shared, own = await self._both(lambda library: library.names())
         return sorted({*shared, *own})
 

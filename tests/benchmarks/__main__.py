@@ -22,6 +22,7 @@ import retrieval
 import rounds
 import scale
 import startup
+import tournament
 
 
 def main() -> None:
@@ -47,6 +48,7 @@ def main() -> None:
     kill.main()
     retrieval.main()
     graph_walk.main()
+    tournament.main()
 
 
 if __name__ == "__main__":
