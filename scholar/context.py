@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -103,6 +103,14 @@ class Context:
         """Ask the model that plays `prompt.role`, or `model`; raises ModelError or BudgetSpent."""
         return await self.services.gateway.ask(
             prompt, reply, ledger=self.ledger, emit=self.emit, on_text=on_text, model=model
+        )
+
+    async def classify(self, prompt: Prompt, choices: Sequence[str]) -> dict[str, float] | None:
+        """How likely the model that plays `prompt.role` is to reply each of `choices`, adding up to
+        one; None where it does not tell. Raises as `ask` does.
+        """
+        return await self.services.gateway.classify(
+            prompt, choices, ledger=self.ledger, emit=self.emit
         )
 
 

@@ -27,6 +27,7 @@ from langgraph.types import Checkpointer, Send
 
 from scholar import settings as settings_module
 from scholar.agents import (
+    gate,
     jury,
     outliner,
     planner,
@@ -97,7 +98,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_node(name, _node(agent, services))
 
     add("intake", planner.intake)
-    add("gate", planner.gate)
+    add("gate", gate.gate)
     add("plan", planner.plan)
     add("search", retriever.search)
     add("read", reader.read)

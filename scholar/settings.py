@@ -68,7 +68,7 @@ class Preset(_Strict):
     reads: int | None = Field(None, ge=1)
     expand: Literal["no", "document", "statements"] = "no"
     search: str = "hybrid"
-    filters: tuple[Literal["relevance", "brevity", "factuality"], ...] = ()
+    filters: tuple[Literal["relevance", "brevity", "factuality", "recognition"], ...] = ()
     orders: int = Field(1, ge=1, le=2)
     read: Literal["separate", "combined"]
     jurors: tuple[Juror, ...] = Field(min_length=1)
@@ -304,6 +304,8 @@ class Settings(BaseSettings):
     limits: dict[str, Limit] = Field(default_factory=dict)
     """Limits of single models, by bare name."""
     budget: Budget = Budget()
+    lessons: bool = False
+    """What past questions were searched by is kept, and shown to the planner of a like one."""
     jury: Jury = Jury()
     prices: dict[str, Price] = Field(default_factory=dict)
     email: str = Field("", pattern=r"^([!-?A-~]+@[!-?A-~]+)?$")

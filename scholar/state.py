@@ -18,6 +18,7 @@ from scholar.values import (
     Draft,
     Evidence,
     Hit,
+    Lesson,
     Outcome,
     Prior,
     Section,
@@ -80,6 +81,7 @@ class State(Question, total=False):
     """
 
     started: float
+    lessons: list[Lesson]
     premises: list[str]
     prior: Prior | None
     steps: list[Step]
@@ -121,6 +123,7 @@ def blank() -> State:
             "read": [],
             "evidence": [],
             "verdicts": [],
+            "lessons": [],
             "premises": [],
             "outline": [],
             "asks": [],

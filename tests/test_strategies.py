@@ -46,8 +46,11 @@ async def rivers(library: Library) -> Library:
     return library
 
 
-async def found(library: Library, query: str, strategy: str, **more: Filters) -> list[str]:
-    return [hit.paper_id for hit in await library.search(query, 10, strategy=strategy, **more)]
+async def found(
+    library: Library, query: str, strategy: str, filters: Filters | None = None
+) -> list[str]:
+    hits = await library.search(query, 10, filters=filters, strategy=strategy)
+    return [hit.paper_id for hit in hits]
 
 
 def test_a_strategy_is_rankings_and_stages_in_any_spacing() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -46,6 +46,7 @@ from scholar.backends.forms import (
 from scholar.backends.ledger import Ledger
 from scholar.backends.limits import Entry
 from scholar.backends.pace import Patience, patience
+from scholar.backends.rating import Likely, Rating
 from scholar.backends.schema import strict_schema
 from scholar.backends.store import Store
 from scholar.errors import BudgetSpent, ModelError, ModelUnavailable, ReplyInvalid
@@ -64,6 +65,9 @@ PATIENCE = 60.0
 """Seconds a server may ask us to wait; beyond, a person would rather know."""
 REPLY_TOKENS = 8_000
 """The longest reply asked for: a full draft with its quotes, and a model's reasoning before it."""
+
+LONGEST_CHOICE = 64
+"""Tokens that one of several choices may have: a line."""
 
 _BACKOFF = wait_random_exponential(multiplier=1, min=0.5, max=8)
 
@@ -352,6 +356,35 @@ class Gateway:
             self._roster.learn(
                 member, pace.after(heard.first, heard.seconds, tokens.input, tokens.output)
             )
+
+    async def classify(
+        self,
+        prompt: Prompt,
+        choices: Sequence[str],
+        *,
+        ledger: Ledger,
+        emit: Callable[[Event], None] = lambda _: None,
+    ) -> dict[str, float] | None:
+        """How likely the first model of the role's chain is to reply each of `choices`, given that
+        it replies one of them; they add up to one. None where it does not tell likelihoods.
+
+        A call like any other: what it takes is entered, bounded and kept as by `ask`, and it raises
+        as that does, without another model standing in.
+        """
+        first = self._roster.chain(prompt.role)[0]
+        known = await asyncio.to_thread(self._roster.member, first)
+        if not known.backend.capabilities.logprobs:
+            return None
+        member = Member(Rating(known.backend), known.lane, known.id, known.address)
+        request = Request(
+            (Message("system", prompt.system), Message("user", prompt.user)),
+            schema_name=prompt.name,
+            max_tokens=LONGEST_CHOICE,
+            choices=tuple(choices),
+        )
+        async with ledger.in_time():
+            asking = _Asking(prompt, member, ledger, emit, None)
+            return (await self._known_or_asked(asking, request, Likely, False)).likely
 
 
 def _take(asking: _Asking, delta: Delta, heard: _Heard) -> None:

@@ -16,7 +16,7 @@ from scholar.library.catalogue import REVISION
 from scholar.library.embedding import Vectors32
 from scholar.library.feedback import weighed
 from scholar.library.filters import Filters
-from scholar.library.knowledge import Knowledge
+from scholar.library.knowledge import Graph, Knowledge
 from scholar.library.ranking import CANDIDATES, Ranking, blend, diverse, fuse, ordered
 from scholar.library.rerank import Reranker
 from scholar.library.store import Store
@@ -63,10 +63,16 @@ class Searcher:
         self._companions: tuple[str, Mapping[str, Counter[str]]] = ("", {})
 
     def search(
-        self, query: str, k: int, filters: Filters | None = None, strategy: str = DEFAULT
+        self,
+        query: str,
+        k: int,
+        filters: Filters | None = None,
+        strategy: str = DEFAULT,
+        keep: Sequence[str] | None = None,
     ) -> list[Hit]:
         """The `k` passages that fit `query` best, best first; scores are `fused` and its parts.
 
+        `keep` are the triples that `graph` starts from, of those that are `linked` to the query.
         Raises UsageError where `strategy` names what is not there, or needs what is not set.
         """
         rankings, stages = parse(strategy)
@@ -77,7 +83,7 @@ class Searcher:
         if not query.strip():
             return []
         self._store.follow()
-        one = _Search(self, query, max(k, CANDIDATES), filters)
+        one = _Search(self, query, max(k, CANDIDATES), filters, keep)
         found = {name: one.by(name) for name in rankings}
         best = next(iter(found.values()))
         if len(found) > 1:
@@ -85,6 +91,13 @@ class Searcher:
         for stage in stages:
             best = one.staged(stage, best)
         return one.hits(best[:k])
+
+    def linked(self, query: str, n: int) -> list[str]:
+        """The `n` triples nearest to `query`, of those that the passages found for it state."""
+        if not query.strip():
+            return []
+        self._store.follow()
+        return _Search(self, query, CANDIDATES, None).linked(n)
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -136,12 +149,20 @@ class Searcher:
 class _Search:
     """One query, and what it found so far."""
 
-    def __init__(self, owner: Searcher, query: str, depth: int, filters: Filters | None) -> None:
+    def __init__(
+        self,
+        owner: Searcher,
+        query: str,
+        depth: int,
+        filters: Filters | None,
+        keep: Sequence[str] | None = None,
+    ) -> None:
         self._owner = owner
         self._store = owner._store
         self._query = query
         self._depth = depth
         self._filters = filters
+        self._keep = keep
         self._parts: dict[str, Mapping[str, float]] = {}
         self._vectors: dict[str, Vectors32] = {}
 
@@ -225,13 +246,20 @@ class _Search:
         self._parts["dense"] = dict(near)
         return blend(words, near, vector, self._vectors_of([id for id, _ in (*near, *words)]))
 
-    def _graph(self) -> Ranking:
-        # What the graph finds is filtered after it, so more is asked for.
+    def linked(self, n: int) -> list[str]:
+        """The `n` triples nearest to the query, of those that what it finds states."""
+        return self._facts.linked(self._query, self._vector, self._hybrid, n)
+
+    @property
+    def _facts(self) -> Graph:
         owner = self._owner
         facts = self._store.enrichment.all_facts
-        graph = owner._knowledge.graph(owner.state(), facts, self._store.dense.embed)
+        return owner._knowledge.graph(owner.state(), facts, self._store.dense.embed)
+
+    def _graph(self) -> Ranking:
+        # What the graph finds is filtered after it, so more is asked for.
         most = self._depth * (10 if self._filters else 1)
-        found = graph.rank(self._query, self._vector, self._hybrid, most)
+        found = self._facts.rank(self._query, self._vector, self._hybrid, most, self._keep)
         allowed = self._permitted([id for id, _ in found])
         return [pair for pair in found if pair[0] in allowed][: self._depth] or self._hybrid
 
