@@ -16,7 +16,7 @@ from scholar.agents.evidence import FENCE, size
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.prompts import Prompt
-from scholar.state import State
+from scholar.state import State, draft_of
 from scholar.values import Answer, Lesson, Outcome, Step
 
 OFFERED = 3
@@ -79,8 +79,9 @@ async def learn(state: State, answer: Answer, context: Context) -> Answer:
 
 def _learnt(state: State, answer: Answer) -> Lesson | None:
     """What the run teaches; None where no answer was published that cites what a search found."""
-    cited = _cited(answer)
-    if answer.outcome not in _VERIFIED or not cited:
+    draft, cited = draft_of(state), _cited(answer)
+    written = draft.sentences or draft.conflicts  # else bare quotes stand in for an answer
+    if answer.outcome not in _VERIFIED or not written:
         return None
     worth: Counter[str] = Counter()
     for item in state.get("evidence", []):

@@ -26,8 +26,11 @@ from scholar.values import Step
 
 MAX_QUESTION = 3_000
 """Characters of the longest question: more is a document, which belongs into the library."""
-
-
+NO_REVIEW = (
+    "This preset reads and writes in one call, and a review is written from quotes; "
+    "take another: scholar review … --preset review."
+)
+"""What is said where a review is asked for of a preset that cannot give one."""
 SURE = 0.9
 """From here on a prior is taken for sure, and one round of planning has to do."""
 UNKNOWN = frozenset({"", "unknown", "i don't know", "not known", "n/a"})
@@ -123,11 +126,8 @@ async def intake(state: State, context: Context) -> Update:
     k = state.get("k")
     if k is not None and k < 1:
         raise UsageError(f"k is the passages to read per step and may not be {k}; give 1 or more.")
-    if is_review(state) and context.preset.read == "combined":
-        raise UsageError(
-            "This preset reads and writes in one call, and a review is written from quotes; "
-            "take another: scholar review … --preset review."
-        )
+    if is_review(state) and not context.preset.can_review:
+        raise UsageError(NO_REVIEW)
     answered = state.get("answer")
     run_id = state.get("run_id")
     if not run_id or (answered and answered.run_id == run_id):

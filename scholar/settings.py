@@ -83,6 +83,11 @@ class Preset(_Strict):
             raise ValueError("a preset that reads and writes in one call has one round")
         return self
 
+    @property
+    def can_review(self) -> bool:
+        """Whether it can write a review, which is written from quotes that a reader chose."""
+        return self.read == "separate"
+
 
 class Jury(_Strict):
     """How votes are counted.
@@ -370,6 +375,13 @@ class Settings(BaseSettings):
         """What a model may be sent, by its bare name."""
         own = self.limits.get(name, Limit())
         return own.model_copy(update={"concurrency": own.concurrency or self.concurrency})
+
+    def review_preset(self) -> str:
+        """The name of the preset of a review that names none: the one that was set, where one was
+        and it can review, else `review`.
+        """
+        own = "preset" in self.model_fields_set and self.preset_named(None).can_review
+        return self.preset if own else "review"
 
     def preset_named(self, name: str | None) -> Preset:
         """The preset `name`, or the configured one; SettingsError names those there are."""

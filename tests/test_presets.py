@@ -33,7 +33,7 @@ from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Budget, Settings, load_presets
 from scholar.state import Question
-from scholar.values import Answer, Call, Outcome, Step
+from scholar.values import Answer, Call, Fact, Outcome, Step
 
 PRESETS = {name: preset for name, preset in load_presets().items() if name != "review"}
 """Those that answer questions."""
@@ -187,6 +187,63 @@ async def test_each_preset_shows_both_sides_of_a_conflict(traced: Tracer, preset
     assert answer.outcome is Outcome.CONFLICTING
     [conflict] = answer.conflicts
     assert {side.citations[0].quote for side in conflict.sides} == {ADA, NO_SUMMER}
+
+
+# HippoRAG 2 in a library that was enriched
+
+
+@pytest.fixture
+async def enriched(traced: Tracer, library: Library) -> Tracer:
+    facts = {
+        "ada": [Fact("Grace Lin", "wrote", "Ada"), Fact("Ada", "is", "a program for proofs")],
+        "lin": [Fact("Grace Lin", "works at", "Institute for Graphs")],
+        "institute": [Fact("Institute for Graphs", "was founded in", "1962")],
+    }
+    for id, stated in facts.items():
+        await library.put_facts(f"file:{id}#0", stated)
+    return traced
+
+
+async def test_a_model_recognises_the_facts_that_a_walk_starts_from(
+    enriched: Tracer, library: Library
+) -> None:
+    run = await enriched.run(THREE_HOPS.question, "hipporag2")
+    assert run.trace == f"plan[s1+] recognise reader resolve[s1=] writer {STANDARD}"
+    assert run.answer.outcome is Outcome.ANSWERED
+
+
+def recognising(*wanted: str) -> Mind:
+    """A model that names these facts, and one that was not shown."""
+
+    def mind(seen: Seen) -> Any:
+        if seen.call != "recognise":
+            return knowing([THREE_HOPS])(seen)
+        ids = [id for id, text in seen.facts.items() if text in wanted]
+        return {"facts": ["f99", *ids]}
+
+    return mind
+
+
+async def test_what_is_not_recognised_leads_nowhere(
+    enriched: Tracer, library: Library, settings: Settings
+) -> None:
+    """The question names nothing, so that the walk starts from the facts alone."""
+    question, start = "Where is logic being taught?", "Grace Lin works at Institute for Graphs"
+    led = await tracer(recognising(start), library, settings).run(question, "hipporag2")
+    lost = await tracer(recognising(), library, settings).run(question, "hipporag2")
+    assert "file:institute" in led.read
+    assert "file:institute" not in lost.read
+
+
+async def test_a_model_that_cannot_be_read_leaves_the_choice_to_nearness(
+    enriched: Tracer, library: Library, settings: Settings
+) -> None:
+    def mind(seen: Seen) -> Any:
+        return "no JSON" if seen.call == "recognise" else knowing([THREE_HOPS])(seen)
+
+    run = await tracer(mind, library, settings).run(THREE_HOPS.question, "hipporag2")
+    assert run.answer.outcome is Outcome.ANSWERED
+    assert any("chosen by nearness alone" in note for note in run.answer.notes)
 
 
 def believing(*answers: str) -> Mind:

@@ -92,6 +92,17 @@ async def test_the_graph_follows_what_is_added_and_removed(rivers: Library) -> N
     assert "w:rivers" in await found(rivers, query, "graph")
 
 
+async def test_the_facts_of_what_is_found_are_linked_and_may_be_kept(rivers: Library) -> None:
+    query = "radiation in Paris"
+    assert await rivers.linked(query, 5) == ["Marie Curie was born in Warsaw"]
+    kept = await rivers.search(query, 5, strategy="graph", keep=["Marie Curie was born in Warsaw"])
+    assert [hit.paper_id for hit in kept] == ["w:curie", "w:warsaw", "w:rivers"]
+    assert [hit.paper_id for hit in await rivers.search(query, 5, strategy="graph", keep=[])] == [
+        "w:curie"
+    ]
+    assert await rivers.linked(" ", 5) == []
+
+
 async def test_what_a_graph_finds_passes_the_filters(rivers: Library) -> None:
     filters = Filters(years=(2000, None))
     assert await found(rivers, "Marie Curie", "graph", filters=filters) == ["w:warsaw", "w:rivers"]

@@ -65,6 +65,9 @@ Seconds = Annotated[
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
 ]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
+]
 
 
 @app.command()
@@ -78,9 +81,7 @@ def ask(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
-    ] = False,
+    estimate: Estimate = False,
     json: Json = False,
 ) -> None:
     """Answer a question from the library, or, without a model, show the quotes that bear on it."""
@@ -110,6 +111,7 @@ def review(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
+    estimate: Estimate = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
     json: Json = False,
 ) -> None:
@@ -118,9 +120,12 @@ def review(
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(None, model, budget, no_cache)
-    asked = reviewing.Asked(topic, columns, sections, preset or "review", k)
+    asked = reviewing.Asked(topic, columns, sections, preset, k)
     form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(reviewing.review(asked, sources or [], flags, form))
+    if estimate:
+        common.run(reviewing.estimate(asked, flags, form))
+    else:
+        common.run(reviewing.review(asked, sources or [], flags, form))
 
 
 @app.command()

@@ -269,7 +269,7 @@ class Library:
 
         `strategy` is as in `strategies`; UsageError names what there is where it is not. The
         strategy `graph` starts from the facts nearest to the query, or of those that are `linked`
-        to it from the ones to `keep`; where none is kept, it is `hybrid`.
+        to it from the ones to `keep`; the names in the query are followed in any case.
         """
         return await asyncio.to_thread(self._searcher.search, query, k, filters, strategy, keep)
 

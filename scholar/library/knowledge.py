@@ -124,11 +124,9 @@ class Graph:
 
         `vector` is that of the question, and `found` what another search made of it. The walk
         starts from the names that the question spells out and from those of triples: the nearest,
-        or those to `keep` of what is `linked`. Nothing where none is to be kept, or neither a name
-        nor a triple fits: then what was found is the best there is.
+        or those to `keep` of what is `linked`. Nothing where neither a name nor a triple fits: then
+        what was found is the best there is.
         """
-        if keep is not None and not keep:
-            return []
         names = self._named(question)
         linked = self._linked(vector, found) if keep is None else self._kept({*keep}, found)
         for name, worth in linked.items():

@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from knowing import Puzzle, knowing, musique
+from knowing import Puzzle, knowing, musique, triples
 from minds import for_backend, for_server
 from model_server import TOKEN, ModelServer
 from rounds import FIRST_TOKEN, RATE, Span, _critical_path
@@ -62,6 +62,9 @@ async def _measured(settings: Settings) -> None:
         if not (await library.stats()).papers:
             for at in range(0, len(entries), AT_A_TIME):
                 await library.add(entries[at : at + AT_A_TIME])
+        if not (await library.stats()).facts:
+            for passage, facts in triples(DATA).items():
+                await library.put_facts(passage, facts)
         await library.warm()
         await _finding(library, settings, puzzles)
         await _costs(library, settings, puzzles)
