@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -187,6 +187,21 @@ async def test_each_preset_shows_both_sides_of_a_conflict(traced: Tracer, preset
     assert answer.outcome is Outcome.CONFLICTING
     [conflict] = answer.conflicts
     assert {side.citations[0].quote for side in conflict.sides} == {ADA, NO_SUMMER}
+
+
+async def test_coverage_counts_what_was_found_read_and_had_as_an_abstract_alone(
+    library: Library, settings: Settings
+) -> None:
+    whole = entry("file:lin", "", LIN)
+    whole = replace(whole, paper=replace(whole.paper, holds="full"))
+    stray = entry("file:stray", "", "Ada and Grace Lin are names of the two ferries of a lake.")
+    await library.add([entry("file:ada", "", ADA), whole, stray])
+    run = await tracer(knowing([THREE_HOPS]), library, settings).run(THREE_HOPS.question, "kag")
+    coverage = run.answer.coverage
+    assert coverage.searches[0] == "Who wrote Ada?"
+    assert (coverage.found, coverage.read, coverage.unread) == (3, 2, 1)
+    assert coverage.abstracts == 2
+    assert coverage.screened_out == {"with nothing in it that helps": 1}
 
 
 # HippoRAG 2 in a library that was enriched
