@@ -11,23 +11,25 @@ import pytest
 from conftest import Desk, OpenDesk
 from minds import Mind, Said, Seen, but, for_backend, honest
 from papers import NO_GAIN, QUESTION, RANKING
-from test_prompts import HOSTILE, SMALLEST, rambling
+from test_prompts import HOSTILE, SMALLEST
 
-from scholar.agents import lessons
-from scholar.agents.evidence import CHARACTERS_PER_TOKEN, size
+from scholar.agents import lessons, planner
+from scholar.agents.evidence import size
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import Gateway
-from scholar.context import Services
+from scholar.context import Services, context_for
 from scholar.library import Library
 from scholar.library.lessons import KEPT
 from scholar.library.schema import lessons as table
 from scholar.runs import Scholar
 from scholar.settings import Settings, load_presets
-from scholar.values import Lesson, Outcome
+from scholar.state import State
+from scholar.values import Lesson, Outcome, Step
 
 LIKE = "How do graph walks rank the passages of a question?"
 UNLIKE = "Which colour had the oldest ferry of Trondheim?"
 PLANNERS = {"planner", "facets", "chain", "follow_up", "graph", "tool_step"}
+PLAN_OF = {"searchain": "chain", "sibyl": "tool_step", "imedrag": "follow_up"}
 PLANNED = [name for name, preset in load_presets().items() if preset.plan != "question"]
 
 
@@ -175,16 +177,23 @@ async def test_lessons_are_few_short_and_of_bounded_size(desk: OpenDesk, shelf: 
 
 
 @pytest.mark.parametrize("preset", ["searchain", "sibyl", "imedrag"])
-async def test_lessons_leave_room_in_the_smallest_window(
-    desk: OpenDesk, shelf: Library, preset: str
+async def test_what_is_known_gives_way_to_lessons_in_the_smallest_window(
+    desk: OpenDesk, preset: str
 ) -> None:
-    for n in range(3):
-        await shelf.learn(f"r{n}", Lesson(f"{LIKE} {n} {HOSTILE}"[:200], ("q" * 120,) * 4), 1.0)
-    at = desk(rambling(), lessons=True, context_window=SMALLEST)
-    await at.scholar.ask(LIKE, preset=preset)
-    for request in at.backend.requests:
-        sent = sum(size(message.content) for message in request.messages)
-        assert round(sent / CHARACTERS_PER_TOKEN) + request.max_tokens <= SMALLEST
+    async def planned(offered: list[Lesson]) -> str:
+        at = desk(honest, context_window=SMALLEST)
+        said = "Walks rank passages by links. " * 20
+        steps = [Step(f"s{n}", f"{n} {said}"[:300], said, "solved", answer=said) for n in range(60)]
+        state: State = {"question": LIKE, "preset": preset, "steps": steps, "lessons": offered}
+        state |= {"evidence": [], "told": [], "premises": [], "rounds": 1, "notes": []}
+        services = at.scholar.services
+        await planner.plan(state, context_for(state, services, lambda _: None))
+        return at.backend.requests[0].messages[0].content + at.shown(PLAN_OF[preset])[0]
+
+    three = [Lesson(f"{LIKE} {n}", ("q" * 120,) * 4, ("r" * 120,) * 2) for n in range(3)]
+    alone, beside = await planned([]), await planned(three)
+    assert beside.count("<lesson ") == 3
+    assert size(beside) <= size(alone) + 1_000  # whole steps give way, and these are long
 
 
 async def test_the_same_question_teaches_once_and_the_latest_counts(shelf: Library) -> None:

@@ -727,18 +727,18 @@ async def test_a_review_that_cannot_be_had_says_why(
     assert not at.calls
 
 
-async def test_the_preset_that_is_set_writes_the_review_where_it_can(
-    desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def planned_with(preset: str | None) -> str:
-        changes = {} if preset is None else {"preset": preset}
+async def test_the_preset_that_is_set_writes_the_review_where_it_can(desk: OpenDesk) -> None:
+    async def planned_with(**changes: str) -> str:
         at = desk(mind(), **changes)
         await at.scholar.review(TOPIC)
-        return at.calls[0]
+        first = at.backend.requests[0]
+        [most] = re.findall(r"at most (\d+)", first.messages[0].content)[:1]
+        return f"{first.schema_name}, at most {most}"
 
-    assert await planned_with("kag") == "graph"
-    assert await planned_with("fast") == "facets"  # which cannot review, so that `review` does
-    assert await planned_with(None) == "facets"
+    assert await planned_with(preset="kag") == "graph, at most 8"
+    assert await planned_with(preset="standard") == "facets, at most 3"
+    assert await planned_with(preset="fast") == "facets, at most 5"  # `review`: fast cannot
+    assert await planned_with() == "facets, at most 5"
 
 
 @pytest.mark.parametrize("preset", ["review", "deep", "kag", "standard"])
