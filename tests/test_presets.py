@@ -350,6 +350,30 @@ async def test_a_quote_answers_each_step_with_what_it_says_of_that(
     ]
 
 
+async def test_what_helps_the_question_beside_a_step_is_no_answer_to_that_step(
+    library: Library, settings: Settings
+) -> None:
+    """KAG reads level by level: a quote for another step turns up where this one is read for."""
+    await library.add([entry("file:ada", "", ADA), entry("file:lin", "", LIN)])
+
+    def mind(seen: Seen) -> Any:
+        if seen.call != "reader":
+            return knowing([THREE_HOPS])(seen)
+        shown = {text: label for label, text in seen.passages.items()}
+        quotes = [
+            {"passage": shown[text], "quote": text, "step": "", "helps": "partly", "says": ""}
+            for text in (ADA, LIN)
+            if text in shown
+        ]
+        return {"quotes": quotes}
+
+    beside = await tracer(mind, library, settings).run(THREE_HOPS.question, "kag")
+    assert {step.status for step in beside.steps} == {"unsolved"}
+    assert beside.answer.coverage.read == 2
+    alone = await tracer(mind, library, settings).run(THREE_HOPS.question, "hipporag2")
+    assert [step.status for step in alone.steps] == ["partly"]
+
+
 # The same on real questions: whatever is found and whatever is not, the method is kept to.
 
 _END = r"( writer( jury)?)?"

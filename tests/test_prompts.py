@@ -49,7 +49,7 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "steps": [SimpleNamespace(id="s1", question=text)],
         "quotes": [SimpleNamespace(id="e1", title=text, text=text)],
         "sentences": [sentence],
-        "conflicts": [SimpleNamespace(about=text, sides=(sentence,))],
+        "conflicts": [SimpleNamespace(about=text, sides=(line,))],
         "missing": text,
         "juror": "support",
         "draft": [sentence],

@@ -24,7 +24,7 @@ from test_worst_models import WORST
 from typer.testing import CliRunner
 
 from scholar import markdown, report
-from scholar.agents import evidence, outliner, publisher, reader, reviewer, tabulator, writer
+from scholar.agents import evidence, jury, outliner, publisher, reader, reviewer, tabulator, writer
 from scholar.backends import Delta, Request
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import REPAIRS, Gateway
@@ -42,6 +42,7 @@ from scholar.values import (
     Answer,
     Cell,
     CitedSection,
+    Conflict,
     Draft,
     Evidence,
     Outcome,
@@ -535,6 +536,15 @@ async def test_only_the_sentences_that_the_jury_objects_to_are_mended(desk: Open
     assert INVENTED not in after
     assert set(after) - set(before) == {"Walks rank by PageRank.", "It is old."}
     assert not faults(answer)
+
+
+def test_a_conflict_is_struck_with_its_sides_which_are_numbered_on_from_the_sentences() -> None:
+    sides = (Sentence("It gains.", ("e1",)), Sentence("It does not.", ("e2",)))
+    draft = Draft((Sentence("So it is.", ("e3",), 1),), (Conflict("gain", sides),))
+    [shown] = jury._numbered_on(draft)
+    assert [side.number for side in shown.sides] == [2, 3]
+    strikes = [reviewer.Change(number=n, do="strike", text="", evidence=[]) for n in (2, 3)]
+    assert reviewer.mended(draft, strikes, {1, 2, 3}) == replace(draft, conflicts=())
 
 
 async def test_a_review_that_cannot_be_mended_is_published_with_the_dissent(
