@@ -17,8 +17,8 @@ KEPT = 1_000
 """Past questions that are kept; to compare a new one with so many takes a few milliseconds."""
 LIKE = 0.5
 """How like a question must be: by cosine with an embedder, else by the share of its information
-that the past one's words carry. Of the 780 pairs of the 40 MuSiQue questions, which have nothing to
-do with each other, so many reach it: 1 by either.
+that the past one's words carry. Of the 780 pairs of the 40 MuSiQue questions none reaches it, by
+either; of the 1,770 of the 60 WikiContradict questions 10 by cosine, which ask of the same things.
 """
 
 
