@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -200,6 +201,23 @@ class _Message:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a conflict, under the number that all jurors and those who mend it know."""
+
+    number: int
+    text: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A conflict as a juror is shown it."""
+
+    about: str
+    sides: tuple[Side, ...]
+
+
 class _Bench:
     """The jurors of one draft. What they see is the same; in which order is each one's own."""
 
@@ -288,7 +306,7 @@ class _Bench:
         named = (await self._ask("personas", prompt, _Experts)).experts[:MOST_EXPERTS]
         experts = {item.name.strip(): item.looks_at.strip() for item in named if item.name.strip()}
         votes = (
-            self._brief(name, f"{name}, who looks at this: {looks_at}")
+            self._brief(name, f"{name}, who looks at this: {looks_at.rstrip('.')}")
             for name, looks_at in experts.items()
         )
         return list(await asyncio.gather(*votes))
@@ -332,7 +350,7 @@ class _Bench:
             juror=brief,
             question=self._state["question"],
             sentences=self._draft.sentences,
-            conflicts=self._draft.conflicts,
+            conflicts=_numbered_on(self._draft),
             missing=self._draft.missing,
             verdict=_verdict(self._draft),
             searched=list(dict.fromkeys(self._state.get("searched", [])))[-SEARCHES_SHOWN:],
@@ -361,6 +379,18 @@ class _Bench:
     def _shuffle(self, items: list[S], name: str) -> None:
         # By the question and the juror, so that the same question asks the same again.
         random.Random(f"{self._state['question']} {name}").shuffle(items)
+
+
+def _numbered_on(draft: Draft) -> list[Sides]:
+    """The conflicts, their sides numbered on from the sentences, as `_flat` has them."""
+    numbers = itertools.count(len(draft.sentences) + 1)
+    return [
+        Sides(
+            conflict.about,
+            tuple(Side(next(numbers), side.text, side.evidence) for side in conflict.sides),
+        )
+        for conflict in draft.conflicts
+    ]
 
 
 def _verdict(draft: Draft) -> str:

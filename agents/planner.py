@@ -10,28 +10,32 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from scholar import prompts, tools
-from scholar.agents.evidence import FENCE, room, size
+from scholar.agents import lessons
+from scholar.agents.evidence import FENCE, LEAST_ROOM, room, size
 from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid, UsageError
 from scholar.events import Noted, Planned
 from scholar.journal import key_of
 from scholar.state import State, Update, blank, is_review
-from scholar.values import Prior, Step
+from scholar.values import Step
 
 MAX_QUESTION = 3_000
 """Characters of the longest question: more is a document, which belongs into the library."""
-
-
+NO_REVIEW = (
+    "This preset reads and writes in one call, and a review is written from quotes; "
+    "take another: scholar review … --preset review."
+)
+"""What is said where a review is asked for of a preset that cannot give one."""
 SURE = 0.9
 """From here on a prior is taken for sure, and one round of planning has to do."""
-_SURENESS = {"high": SURE, "medium": 0.6, "low": 0.3}
-_UNKNOWN = frozenset({"", "unknown", "i don't know", "not known", "n/a"})
+UNKNOWN = frozenset({"", "unknown", "i don't know", "not known", "n/a"})
+"""What a model says that does not know an answer."""
 MOST_PREMISES = 5
 """Premises of one question; a question that asserts more is a text."""
 NOTE_QUOTES = 4
@@ -101,11 +105,6 @@ class _ToolStep(Reply):
     question: Line
 
 
-class _Prior(Reply):
-    answer: Line
-    sure: Literal["high", "medium", "low"]
-
-
 async def intake(state: State, context: Context) -> Update:
     """Take the question in: check it, give the run its id and its starting time.
 
@@ -128,28 +127,14 @@ async def intake(state: State, context: Context) -> Update:
     k = state.get("k")
     if k is not None and k < 1:
         raise UsageError(f"k is the passages to read per step and may not be {k}; give 1 or more.")
-    if is_review(state) and context.preset.read == "combined":
-        raise UsageError(
-            "This preset reads and writes in one call, and a review is written from quotes; "
-            "take another: scholar review … --preset review."
-        )
-    return {**blank(), "question": question, "run_id": context.record.run_id}
-
-
-async def gate(state: State, context: Context) -> Update:
-    """What the model believes before anything is read, where the preset wants to know.
-
-    It steers how much is planned and is never evidence. A model that will not say believes nothing.
-    """
-    if not (context.preset.gate and context.has_models):
-        return {}
-    try:
-        reply = await context.ask(prompts.render("prior", question=state["question"]), _Prior)
-    except (ReplyInvalid, ModelRefused) as error:
-        return {"notes": [f"What the model believes beforehand is not known: {error}"]}
-    answer = reply.answer.strip()
-    known = answer.lower().strip(" .") not in _UNKNOWN
-    return {"prior": Prior(answer if known else "", _SURENESS[reply.sure] if known else 0.0)}
+    if is_review(state) and not context.preset.can_review:
+        raise UsageError(NO_REVIEW)
+    return {
+        **blank(),
+        "question": question,
+        "run_id": context.record.run_id,
+        "lessons": await lessons.offered(question, context),
+    }
 
 
 async def plan(state: State, context: Context) -> Update:
@@ -213,7 +198,7 @@ async def _single(state: State, context: Context) -> Planning:
     most = context.preset.steps
     name = "facets" if is_review(state) else "planner"
     prompt = prompts.render(name, question=state["question"], most=most)
-    reply = await context.ask(prompt, _Plan)
+    reply = await context.ask(lessons.with_lessons(prompt, state), _Plan)
     steps = [_step(n, item.question, item.query) for n, item in enumerate(reply.steps, start=1)]
     steps = [step for step in steps if step.question][:most] or _only_the_question(state)
     return _premises(reply.premises, state), steps
@@ -231,8 +216,9 @@ async def _chain(state: State, context: Context) -> Planning:
     """
     known = state["steps"]
     asked = {"question": state["question"], "most": context.preset.steps}
-    shown = _latest(known, room(context, "chain", **asked))
-    reply = await context.ask(prompts.render("chain", known=shown, **asked), _Chain)
+    shown = _latest(known, _room(state, context, "chain", **asked))
+    prompt = prompts.render("chain", known=shown, **asked)
+    reply = await context.ask(lessons.with_lessons(prompt, state), _Chain)
     drafted = [
         replace(_step(n, link.question, link.query), prior=_believed(link.answer))
         for n, link in enumerate(reply.steps[: context.preset.steps], start=len(known) + 1)
@@ -246,8 +232,9 @@ async def _follow_up(state: State, context: Context) -> Planning:
     """i-MedRAG: questions in view of the answers so far. (Xiong et al. 2024, section 3.)"""
     known, most = state["steps"], context.preset.steps
     told = {"question": state["question"], "most": most}
-    shown = _latest(known, room(context, "follow_up", **told))
-    reply = await context.ask(prompts.render("follow_up", known=shown, **told), _FollowUp)
+    shown = _latest(known, _room(state, context, "follow_up", **told))
+    prompt = prompts.render("follow_up", known=shown, **told)
+    reply = await context.ask(lessons.with_lessons(prompt, state), _FollowUp)
     wanted = [] if reply.enough and known else reply.steps[:most]
     asked = [
         _step(n, item.question, item.query) for n, item in enumerate(wanted, start=len(known) + 1)
@@ -265,7 +252,7 @@ async def _graph(state: State, context: Context) -> Planning:
         return state["premises"], opened(state["steps"])
     most = context.preset.steps
     prompt = prompts.render("graph", question=state["question"], most=most)
-    reply = await context.ask(prompt, _Graph)
+    reply = await context.ask(lessons.with_lessons(prompt, state), _Graph)
     steps = _acyclic(_node(item) for item in reply.steps[:most])
     return _premises(reply.premises, state), opened(steps) or _only_the_question(state)
 
@@ -284,8 +271,9 @@ async def _tool_step(state: State, context: Context) -> Planning:
         "tools": offer.tools,
         "left": context.preset.rounds - state.get("rounds", 0),
     }
-    notes = _remembered(list(_notes(state)), room(context, "tool_step", **asked))
-    reply = await context.ask(prompts.render("tool_step", notes=notes, **asked), _ToolStep)
+    notes = _remembered(list(_notes(state)), _room(state, context, "tool_step", **asked))
+    prompt = prompts.render("tool_step", notes=notes, **asked)
+    reply = await context.ask(lessons.with_lessons(prompt, state), _ToolStep)
     arguments = tuple((item.name, item.value) for item in reply.arguments)
     step = Step(
         f"s{len(known) + 1}",
@@ -302,6 +290,11 @@ async def _tool_step(state: State, context: Context) -> Planning:
         # A library that was never asked has not been found to lack an answer.
         return [], [*known, replace(_only_the_question(state)[0], id=step.id)]
     return [], [*known, step]
+
+
+def _room(state: State, context: Context, name: str, **asked: Any) -> int:
+    """The room that the prompt `name` has for what is known, beside the lessons."""
+    return max(LEAST_ROOM, room(context, name, **asked) - lessons.room_taken(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +429,7 @@ def _step(number: int, question: str, query: str) -> Step:
 
 def _believed(answer: str) -> str:
     answer = answer.strip()
-    return "" if answer.lower().strip(" .") in _UNKNOWN else answer
+    return "" if answer.lower().strip(" .") in UNKNOWN else answer
 
 
 def _new(steps: Iterable[Step], known: Sequence[Step]) -> list[Step]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import reduce
 from operator import or_
 
-from scholar.agents import extractor
+from scholar.agents import extractor, lessons
 from scholar.agents.jury import agreed
 from scholar.context import Context
 from scholar.errors import LibraryError
@@ -72,6 +72,7 @@ async def publish(state: State, context: Context) -> Update:
         failure = failure or Failure(Outcome.TOOLS_FAILED, str(error))
         unchecked: State = {**state, "evidence": [], "table": None, "failure": failure}
         answer = await _answer(unchecked, context)
+    answer = await lessons.learn(state, answer, context)
     # What the same thread asks next is a question again, unless it says otherwise.
     return {"answer": answer, "task": "answer", "columns": []}
 

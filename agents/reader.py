@@ -140,7 +140,7 @@ async def _ask_reader(
         Chosen(
             quote.passage,
             quote.quote,
-            (quote.step,) if quote.step in known else _only(steps),
+            (quote.step,) if quote.step in known else _instead(quote.step, asked),
             quote.helps,
             quote.says.strip(),
         )
@@ -148,8 +148,13 @@ async def _ask_reader(
     ]
 
 
-def _only(steps: Sequence[Step]) -> tuple[str, ...]:
-    return (steps[0].id,) if len(steps) == 1 else ()
+def _instead(named: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """The only step, for a quote under a wrong id, or under none where that step is the question:
+    what helps the question beside a step helps none.
+    """
+    steps: Sequence[Step] = asked["steps"]
+    beside = not named.strip() and steps[0].question != asked["question"]
+    return (steps[0].id,) if len(steps) == 1 and not beside else ()
 
 
 async def _deduce(state: State, context: Context) -> list[Step]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from scholar import prompts, tools
 from scholar.agents import planner
+from scholar.agents.recognition import recognised
 from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid, ToolError
@@ -179,11 +180,15 @@ def _another_round(state: State, steps: Sequence[Step], context: Context) -> boo
 async def _search(branch: Branch, context: Context) -> tuple[list[Hit], list[str]]:
     """The passages for a step, what was read before among them and not counted, and notes."""
     step, seen = branch["step"], set(branch.get("read", []))
-    queries, notes = await _queries(branch, context)
+    (queries, notes), (keep, more) = await asyncio.gather(
+        _queries(branch, context), _facts_to_start_from(step, context)
+    )
     most = step.k or context.k
     rankings = await asyncio.gather(
         *(
-            context.library.search(query, most + len(seen), strategy=context.preset.search)
+            context.library.search(
+                query, most + len(seen), strategy=context.preset.search, keep=keep
+            )
             for query in queries
         )
     )
@@ -194,7 +199,14 @@ async def _search(branch: Branch, context: Context) -> tuple[list[Hit], list[str
     fresh = [hit for hit in hits if hit.passage_id not in seen][:most]
     # What was read for another step may answer this one, where it is among the best for it.
     again = [] if step.tries else [hit for hit in hits[:most] if hit.passage_id in seen]
-    return [hit for hit in hits if hit in fresh or hit in again], notes
+    return [hit for hit in hits if hit in fresh or hit in again], [*notes, *more]
+
+
+async def _facts_to_start_from(step: Step, context: Context) -> tuple[list[str] | None, list[str]]:
+    """The facts that a walk starts from, where the preset has a model recognise them."""
+    if "recognition" in context.preset.filters and context.has_models:
+        return await recognised(step, context)
+    return None, []
 
 
 def _best_of(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:

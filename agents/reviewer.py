@@ -318,7 +318,8 @@ def mended(draft: Draft, changes: Iterable[Change], shown: set[int]) -> Draft:
         for side in conflict.sides:
             number += 1
             sides += _changed(side, by_number[number])
-        conflicts.append(replace(conflict, sides=tuple(sides)))
+        if sides:  # one of which all sides are struck is struck itself
+            conflicts.append(replace(conflict, sides=tuple(sides)))
     return replace(draft, sentences=tuple(sentences), conflicts=tuple(conflicts))
 
 

@@ -7,7 +7,7 @@ A file opens with front matter (`role`, `version`, `about`) and has two parts, `
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -28,6 +28,14 @@ class Prompt:
     version: int
     system: str
     user: str
+
+    def after(self, other: Prompt) -> Prompt:
+        """This prompt with what `other` says and shows before its own material."""
+        return replace(
+            self,
+            system=f"{self.system}\n\n{other.system}",
+            user=f"{other.user}\n\n{self.user}",
+        )
 
 
 def render(name: str, **values: Any) -> Prompt:

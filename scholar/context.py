@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -152,6 +152,19 @@ class Context:
             emit=self.emit,
             on_text=on_text,
             model=model,
+            node=self.node,
+            moment=self.moment,
+        )
+
+    async def classify(self, prompt: Prompt, choices: Sequence[str]) -> dict[str, float] | None:
+        """How likely the model that plays `prompt.role` is to reply each of `choices`, adding up to
+        one; None where it does not tell. Raises as `ask` does.
+        """
+        return await self.services.gateway.classify(
+            prompt,
+            choices,
+            ledger=self.ledger,
+            emit=self.emit,
             node=self.node,
             moment=self.moment,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scholar import prompts
-from scholar.agents import evidence, jury, planner, reader, writer
+from scholar.agents import evidence, jury, lessons, planner, reader, reviewer, tabulator, writer
 from scholar.backends import split_model_id
 from scholar.backends.forms import CHARS_PER_TOKEN
 from scholar.backends.schema import LINE
@@ -23,10 +23,18 @@ _LEAST_TEXT = 100
 """Characters of the shortest passages and quotes that a run can work with."""
 _QUOTE = 400
 """Characters of a long quote with its title and marks."""
+_SENTENCE = 300
+"""Characters of a sentence of a review."""
+_FACTS = 1_500
+"""Characters of ten facts."""
+_TABLE = tabulator.ROWS_A_CALL * (tabulator.QUOTES + 3 * tabulator.SENTENCES) * _QUOTE
+"""Characters of what the cells of one call may stand on, with three columns."""
 _FIXED = 4_500
 """Characters of the longest instructions, with a question of usual length."""
 _REPLIES: dict[str, Range] = {
     "prior": (5, 100),
+    "sure": (1, 5),
+    "recognise": (5, 50),
     "planner": (20, 500),
     "chain": (5, 500),
     "follow_up": (10, 500),
@@ -44,8 +52,27 @@ _REPLIES: dict[str, Range] = {
     "persona_probe": (10, 100),
     "personas": (10, 300),
     "teaching": (5, 200),
+    "facets": (30, 600),
+    "outline": (60, 900),
+    "section": (60, 900),
+    "table": (20, 1_500),
+    "summary": (20, 300),
+    "mend": (5, 1_500),
 }
 """Tokens of a terse reply and of a long one, by prompt, without what a model thinks before it."""
+
+
+_USUAL = {
+    "most": 5,
+    "number": 1,
+    "left": 5,
+    "sources": 4,
+    "juror": "an expert",
+    "title": "Of what it is about",
+    "says": "",
+    "answer": "",
+}
+"""What stands where a prompt has a number, or a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +100,19 @@ class _Calls:
 
 def estimate(question: str, preset: Preset, settings: Settings, k: int | None = None) -> Estimate:
     """What answering `question` is likely to take, `k` passages being read per step."""
-    calls = list(_Plan(question, preset, settings, k or preset.passages).calls())
+    return _summed(_Plan(question, preset, settings, k or preset.passages), settings)
+
+
+def estimate_review(
+    topic: str, preset: Preset, settings: Settings, sections: int, k: int | None = None
+) -> Estimate:
+    """The same for a review of `topic` with at most so many sections and a table."""
+    plan = _ReviewPlan(topic, preset, settings, k or preset.passages, sections)
+    return _summed(plan, settings)
+
+
+def _summed(plan: _Plan, settings: Settings) -> Estimate:
+    calls = list(plan.calls())
     least, most = (
         (
             sum(call.count[end] for call in calls),
@@ -85,15 +124,19 @@ def estimate(question: str, preset: Preset, settings: Settings, k: int | None = 
     prices = [price for price in (*least[2], *most[2]) if price is not None]
     known = len(prices) == 2 * len(calls)
     dollars = (sum(prices[: len(calls)]), sum(prices[len(calls) :])) if known else None
-    tokens = (least[1], min(most[1], preset.tokens or most[1]))
+    tokens = (least[1], min(most[1], plan.preset.tokens or most[1]))
     return Estimate((least[0], most[0]), tokens, dollars)
 
 
 class _Plan:
     """Which calls the strategies of a preset make, from the shortest run to the longest."""
 
+    planner = "planner"
+    most_quotes = reader.MAX_QUOTES
+
     def __init__(self, question: str, preset: Preset, settings: Settings, k: int) -> None:
-        self._question, self._preset = question, preset
+        self._question, self.preset = question, preset
+        self._lessons = 2 * lessons.ROOM if settings.lessons else 0
         self._drafts = 1 + preset.searches + preset.revisions
         self._rounds = preset.rounds + preset.searches
         window = settings.context_window * evidence.CHARACTERS_PER_TOKEN
@@ -105,52 +148,58 @@ class _Plan:
         found = self._steps * k * WORDS * _CHARS_PER_WORD
         self._windows = math.ceil(found / self._room)
         self._found = min(found, self._room)
-        quotes = reader.MAX_QUOTES * self._windows * self._rounds * _QUOTE
+        quotes = self.most_quotes * self._windows * self._rounds * _QUOTE
         self._quotes = min(quotes, self._room) + writer.MOST_DRAFT
 
     def calls(self) -> Iterator[_Calls]:
         """All calls, prompt by prompt."""
-        preset = self._preset
+        preset = self.preset
         if preset.gate:
             yield self._call("planner", "prior", (1, 1))
+            yield self._call("planner", "sure", (0, 1))
         yield from self._planning()
         searches = 1 + preset.searches * (len(preset.jurors) - 1)
         if preset.expand != "no":
             prompt = "document" if preset.expand == "document" else "statements"
             yield self._call("reader", prompt, (1, searches))
+        if "recognition" in preset.filters:
+            yield self._call("reader", "recognise", (0, searches), (0, _FACTS))
         yield from self._reading()
         yield from self._judging()
 
     def _planning(self) -> Iterator[_Calls]:
-        preset = self._preset
-        known = (0, preset.rounds * preset.steps * LINE)
+        preset, more = self.preset, self._lessons
+        known = (0, preset.rounds * preset.steps * LINE + more)
         match preset.plan:
             case "question":
                 return
             case "single":
-                yield self._call("planner", "planner", (1, 1))
+                yield self._call("planner", self.planner, (1, 1), (0, more))
             case "graph":
-                yield self._call("planner", "graph", (1, 1))
+                yield self._call("planner", "graph", (1, 1), (0, more))
                 yield self._call("reader", "deduce", (0, preset.steps), (0, self._quotes))
             case "tool_step":
                 notes = preset.rounds * (planner.NOTE_QUOTES * _QUOTE + planner.NOTE_CHARACTERS)
-                most = (0, min(notes, self._room))
+                most = (0, min(notes, self._room) + more)
                 yield self._call("planner", "tool_step", (1, preset.rounds), most)
             case "chain" | "follow_up":
                 yield self._call("planner", preset.plan, (1, preset.rounds), known)
 
     def _reading(self) -> Iterator[_Calls]:
-        preset = self._preset
+        preset = self.preset
         passages, quotes = (_LEAST_TEXT, self._found), (_LEAST_TEXT, self._quotes)
         if preset.read == "combined":
             yield self._call("writer", "answer", (1, self._drafts), passages)
             return
         windows = self._windows * self._rounds * preset.orders
         yield self._call("reader", "reader", (1, windows), passages)
+        yield from self._writing(quotes)
+
+    def _writing(self, quotes: Range) -> Iterator[_Calls]:
         yield self._call("writer", "writer", (1, self._drafts), quotes)
 
     def _judging(self) -> Iterator[_Calls]:
-        preset, quotes = self._preset, (_LEAST_TEXT, self._quotes)
+        preset, quotes = self.preset, (_LEAST_TEXT, self._quotes)
         for juror in preset.jurors:
             if juror == "personas":
                 yield self._call("juror", "persona_probe", (1, self._drafts))
@@ -168,7 +217,7 @@ class _Plan:
             yield self._call("juror", "debate", (1, messages), quotes)
 
     def _call(self, role: Role, name: str, count: Range, material: Range = (0, 0)) -> _Calls:
-        known = {"question": self._question, "most": self._preset.steps, "juror": "an expert"}
+        known = {"question": self._question, **_USUAL}
         wanted = prompts.variables(name)
         empty: dict[str, Any] = dict.fromkeys(wanted, ())
         bare = prompts.render(
@@ -177,6 +226,30 @@ class _Plan:
         fixed = len(bare.system) + len(bare.user)
         least, most = (math.ceil((fixed + part) / CHARS_PER_TOKEN) for part in material)
         return _Calls(role, count, (least, most), _REPLIES[name])
+
+
+class _ReviewPlan(_Plan):
+    """The calls of a review, where an answer is written by one call each time."""
+
+    planner = "facets"
+    most_quotes = reader.REVIEW_QUOTES
+
+    def __init__(
+        self, topic: str, preset: Preset, settings: Settings, k: int, sections: int
+    ) -> None:
+        super().__init__(topic, preset, settings, k)
+        self._sections = sections
+        self._quotes += sections * reviewer.SECTION_SENTENCES * _SENTENCE
+
+    def _writing(self, quotes: Range) -> Iterator[_Calls]:
+        tables = math.ceil(tabulator.MOST_ROWS / tabulator.ROWS_A_CALL)
+        yield self._call("planner", "outline", (1, 1), quotes)
+        # A quote stands in one section and under one paper; earlier sections are shown too.
+        own = quotes[1] // self._sections + self._sections * reviewer.SECTION_SENTENCES * _SENTENCE
+        yield self._call("writer", "section", (1, self._sections), (_LEAST_TEXT, own))
+        yield self._call("reader", "table", (0, tables), (0, min(_TABLE, self._room)))
+        yield self._call("writer", "summary", (0, 1), quotes)
+        yield self._call("writer", "mend", (0, self._drafts - 1), quotes)
 
 
 def _dollars(call: _Calls, settings: Settings, end: int) -> float | None:

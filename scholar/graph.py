@@ -31,6 +31,7 @@ from langgraph.types import Checkpointer, Send, interrupt
 from scholar import settings as settings_module
 from scholar.agents import (
     approval,
+    gate,
     jury,
     outliner,
     planner,
@@ -112,7 +113,7 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_node(name, _node(name, agent, services))
 
     add("intake", _intake)
-    add("gate", planner.gate)
+    add("gate", gate.gate)
     add("plan", planner.plan)
     add("approve", _approve)
     add("search", retriever.search)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from scholar.journal import Record, key_of
 from scholar.library import Extract, Library, Stats
 from scholar.library.strategies import DEFAULT
-from scholar.values import Hit, Paper, Passage
+from scholar.values import Hit, Lesson, Paper, Passage
 
 _Span = tuple[str, int, int, float]
 """A passage's id, and where in it with which score."""
@@ -27,13 +27,36 @@ class Remembered:
         self._record = record
         self.epoch = epoch
 
-    async def search(self, query: str, k: int, *, strategy: str = DEFAULT) -> list[Hit]:
+    async def search(
+        self, query: str, k: int, *, strategy: str = DEFAULT, keep: Sequence[str] | None = None
+    ) -> list[Hit]:
         """As `Library.search`."""
         return await self._record.once(
-            key_of("search", query, k, strategy, self.epoch),
+            key_of("search", query, k, strategy, keep, self.epoch),
             list[Hit],
-            lambda: self._library.search(query, k, strategy=strategy),
+            lambda: self._library.search(query, k, strategy=strategy, keep=keep),
         )
+
+    async def linked(self, query: str, n: int) -> list[str]:
+        """As `Library.linked`."""
+        return await self._record.once(
+            key_of("linked", query, n, self.epoch),
+            list[str],
+            lambda: self._library.linked(query, n),
+        )
+
+    async def lessons(self, question: str, n: int) -> list[Lesson]:
+        """As `Library.lessons`."""
+        return await self._record.once(
+            key_of("lessons", question, n),
+            list[Lesson],
+            lambda: self._library.lessons(question, n),
+        )
+
+    async def learn(self, run_id: str, lesson: Lesson, learnt: float) -> None:
+        """As `Library.learn`, where the run is not only played again."""
+        if not self._record.replaying:
+            await self._library.learn(run_id, lesson, learnt)
 
     async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """As `Library.siblings`."""

@@ -68,7 +68,7 @@ class Preset(_Strict):
     reads: int | None = Field(None, ge=1)
     expand: Literal["no", "document", "statements"] = "no"
     search: str = "hybrid"
-    filters: tuple[Literal["relevance", "brevity", "factuality"], ...] = ()
+    filters: tuple[Literal["relevance", "brevity", "factuality", "recognition"], ...] = ()
     orders: int = Field(1, ge=1, le=2)
     read: Literal["separate", "combined"]
     jurors: tuple[Juror, ...] = Field(min_length=1)
@@ -82,6 +82,11 @@ class Preset(_Strict):
         if self.read == "combined" and self.rounds > 1:
             raise ValueError("a preset that reads and writes in one call has one round")
         return self
+
+    @property
+    def can_review(self) -> bool:
+        """Whether it can write a review, which is written from quotes that a reader chose."""
+        return self.read == "separate"
 
 
 class Jury(_Strict):
@@ -374,6 +379,8 @@ class Settings(BaseSettings):
     limits: dict[str, Limit] = Field(default_factory=dict)
     """Limits of single models, by bare name."""
     budget: Budget = Budget()
+    lessons: bool = False
+    """What past questions were searched by is kept, and shown to the planner of a like one."""
     jury: Jury = Jury()
     prices: dict[str, Price] = Field(default_factory=dict)
     email: str = Field("", pattern=r"^([!-?A-~]+@[!-?A-~]+)?$")
@@ -442,6 +449,13 @@ class Settings(BaseSettings):
         """What a model may be sent, by its bare name."""
         own = self.limits.get(name, Limit())
         return own.model_copy(update={"concurrency": own.concurrency or self.concurrency})
+
+    def review_preset(self) -> str:
+        """The name of the preset of a review that names none: the one that was set, where one was
+        and it can review, else `review`.
+        """
+        own = "preset" in self.model_fields_set and self.preset_named(None).can_review
+        return self.preset if own else "review"
 
     def preset_named(self, name: str | None) -> Preset:
         """The preset `name`, or the configured one; SettingsError names those there are."""

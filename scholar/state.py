@@ -17,6 +17,7 @@ from scholar.values import (
     Draft,
     Evidence,
     Hit,
+    Lesson,
     Outcome,
     Prior,
     Section,
@@ -88,6 +89,7 @@ class State(Question, total=False):
 
     words: str
     seeds: list[str]
+    lessons: list[Lesson]
     premises: list[str]
     prior: Prior | None
     steps: list[Step]
@@ -128,6 +130,7 @@ def blank() -> State:
             "read": [],
             "evidence": [],
             "verdicts": [],
+            "lessons": [],
             "premises": [],
             "outline": [],
             "asks": [],

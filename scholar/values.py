@@ -191,6 +191,17 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a past question was searched by: queries that led to quotes its published answer cites,
+    best first, and queries that brought nothing.
+    """
+
+    question: str
+    paid: tuple[str, ...] = ()
+    barren: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """A sentence of a draft and the ids of the evidence it rests on.
 

@@ -24,7 +24,7 @@ from minds import Mind, Seen, honest
 from scholar.library import Entry
 from scholar.prompts import quoted
 from scholar.text import sentences
-from scholar.values import Answer, Paper, Passage
+from scholar.values import Answer, Fact, Paper, Passage
 
 _REFERENCE = re.compile(r"#(\d)")
 _BEGINNING = 40
@@ -116,7 +116,7 @@ def musique(folder: Path) -> tuple[list[Entry], list[Puzzle]]:
             question, passage, score = line.split("\t")
             if int(score) > 0:
                 supports.setdefault(question, []).append(passage)
-    triples, words = _triples(folder / "openie.jsonl"), _weights(rows)
+    stated, words = triples(folder), _weights(rows)
     puzzles = []
     for row in _lines(folder / "queries.jsonl"):
         ids = supports[row["_id"]]
@@ -124,7 +124,7 @@ def musique(folder: Path) -> tuple[list[Entry], list[Puzzle]]:
             Hop(_plain(part["question"]), part["answer"], f"file:{id}", rows[id]["text"])
             for part, id in zip(row["decomposition"], _in_order(row, ids, words), strict=True)
         )
-        known = tuple(fact for id in ids for fact in triples.get(id, ()))
+        known = tuple(said(fact) for id in ids for fact in stated.get(f"file:{id}#0", ()))
         puzzles.append(Puzzle(" ".join(row["text"].split()), row["answer"], hops, known))
     return [entry(f"file:{id}", row["title"], row["text"]) for id, row in rows.items()], puzzles
 
@@ -213,6 +213,8 @@ def _of_puzzle(puzzle: Puzzle, seen: Seen) -> dict[str, Any]:
             return {"statements": list(puzzle.triples)}
         case "document":
             return {"text": " ".join(puzzle.filled)}
+        case "recognise":
+            return {"facts": list(_leading(puzzle, seen))}
         case "reader":
             return {"quotes": list(_found(puzzle, seen))}
         case "writer":
@@ -221,6 +223,15 @@ def _of_puzzle(puzzle: Puzzle, seen: Seen) -> dict[str, Any]:
             return _read_and_written(puzzle, seen)
         case _:
             return honest(seen)
+
+
+def _leading(puzzle: Puzzle, seen: Seen) -> Iterator[str]:
+    """The facts shown that the supporting passages state and that have the answer of a hop."""
+    stated = {quoted(fact) for fact in puzzle.triples}
+    answers = [quoted(hop.answer).lower() for hop in puzzle.hops]
+    for id, fact in seen.facts.items():
+        if fact in stated and any(answer in fact.lower() for answer in answers):
+            yield id
 
 
 def _going_on(puzzle: Puzzle, seen: Seen) -> dict[str, Any]:
@@ -422,13 +433,21 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.lower()))
 
 
-def _triples(path: Path) -> dict[str, tuple[str, ...]]:
-    """The facts that were extracted from each passage, as plain statements."""
-    found = {}
-    for row in _lines(path):
-        facts = [fact for fact in row["triples"] if len(fact) == 3]
-        found[row["_id"]] = tuple(" ".join(map(str, fact)) for fact in facts)
-    return found
+def triples(folder: Path) -> dict[str, list[Fact]]:
+    """The facts that were extracted from each passage of MuSiQue, by its id in the library."""
+    return {
+        f"file:{row['_id']}#0": [
+            Fact(str(fact[0]), str(fact[1]), str(fact[2]))
+            for fact in row["triples"]
+            if len(fact) == 3
+        ]
+        for row in _lines(folder / "openie.jsonl")
+    }
+
+
+def said(fact: Fact) -> str:
+    """A fact as a plain statement."""
+    return f"{fact.subject} {fact.relation} {fact.object}"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model_server import Fault, Scripted
@@ -21,6 +21,7 @@ _QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
 _CLUSTER = re.compile(r'<cluster id="(c\d+)">')
 _COLUMN = re.compile(r"<column>(.*?)</column>")
 _COLUMN_ID = re.compile(r'<column id="(k\d+)"')
+_FACT = re.compile(r'<fact id="(f\d+)">(.*?)</fact>', re.DOTALL)
 _LINE = re.compile(r"^(\d+)\. (.*?)(?: \([e\d, ]+\))?$", re.MULTILINE)
 _PAPER = re.compile(r'<paper id="(P\d+)"[^>]*>\n(.*?)\n</paper>', re.DOTALL)
 _CELL_QUOTE = re.compile(r'<quote id="(q\d+)">\n(.*?)\n</quote>', re.DOTALL)
@@ -50,6 +51,7 @@ class Seen:
     """The questions of the steps."""
     known: dict[str, str]
     """Question and answer, or the note, of each step that is done."""
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
@@ -73,6 +75,8 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         "split it into steps": "graph",
         "one tool at a time": "tool_step",
         "what you already know": "prior",
+        "whether you are sure": "sure",
+        "facts that lead to the answer": "recognise",
         "could say. Papers": "document",
         "as short statements": "statements",
         "in a debate about": "debate",
@@ -97,6 +101,7 @@ def look(messages: Sequence[Mapping[str, Any]], name: str = "") -> Seen:
         steps=tuple(id for id, _ in _STEP.findall(user)),
         asked=dict(_STEP.findall(user)),
         known=dict(_KNOWN.findall(user)) | dict(_NOTE.findall(user)),
+        facts=dict(_FACT.findall(user)),
         juror=_juror(call, system, user),
     )
 
@@ -166,6 +171,8 @@ def _aside(seen: Seen) -> dict[str, Any]:
             return {"text": f"Papers say of this: {seen.question}"}
         case "statements":
             return {"statements": [seen.question]}
+        case "recognise":
+            return {"facts": list(seen.facts)}
         case "deduce":
             return {"answer": "yes", "evidence": list(seen.quotes)}
         case "debate":

@@ -79,6 +79,44 @@ def test_what_was_found_but_states_nothing_stays_in_the_ranking() -> None:
     assert 0 < found["silent"] < found["curie"]
 
 
+def test_a_walk_starts_from_the_facts_to_keep_and_no_other() -> None:
+    words = Words()
+    graph = Graph.build(FACTS, words)
+    question = "On which river lies the birthplace?"
+    found = [("curie", 1.0), ("meitner", 0.9), ("vienna", 0.8)]
+    linked = graph.linked(question, words([question])[0], found, 10)
+    assert "Vienna lies on the Danube" in linked
+    assert "Warsaw lies on the Vistula" not in linked  # nobody has found that passage
+
+    def first(*keep: str) -> str:
+        return ids(graph.rank(question, words([question])[0], found, 10, keep))[0]
+
+    assert first("Lise Meitner was born in Vienna") == "meitner"
+    assert first("Marie Curie was born in Warsaw") == "curie"
+    # What was not linked cannot be kept, whatever a model says.
+    assert graph.rank(question, words([question])[0], found, 10, ["Mars is a planet"]) == []
+
+
+def test_where_no_fact_is_kept_the_names_in_the_question_lead_on() -> None:
+    words = Words()
+    graph = Graph.build(FACTS, words)
+    question = "Where was Lise Meitner born?"
+    found = [("curie", 1.0), ("meitner", 0.9)]
+    assert ids(graph.rank(question, words([question])[0], found, 10, []))[:2] == [
+        "meitner",
+        "vienna",
+    ]
+
+
+def test_facts_are_linked_by_their_words_without_an_embedder() -> None:
+    graph = Graph.build(FACTS, nothing)
+    found = [("curie", 1.0), ("warsaw", 0.5)]
+    linked = graph.linked("Who discovered polonium?", None, found, 2)
+    assert linked[0] == "Marie Curie discovered polonium"
+    assert len(linked) == 2
+    assert graph.linked("Who?", None, [("nobody", 1.0)], 2) == []
+
+
 def test_the_longer_of_two_names_is_meant() -> None:
     facts = [
         Fact("New York", "is in", "America", ("city",)),

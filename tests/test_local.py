@@ -458,6 +458,22 @@ async def test_choices_have_the_probabilities_the_model_gives_them(
     assert await gather(opened[kind], request) == max(found, key=lambda choice: found[choice])
 
 
+async def test_a_gateway_rates_choices_by_the_model_and_asks_it_once(
+    folders: dict[str, Path], settings: Settings
+) -> None:
+    known = settings.model_copy(update={"model": f"local:{folders['llama']}"})
+    gateway, ledger = Gateway(known), Ledger(Budget(), lambda _: None)
+    prompt = Prompt("sure", "planner", 1, "Be brief.", "Are you sure?")
+    first = await gateway.classify(prompt, ("sure", "unsure"), ledger=ledger)
+    again = await gateway.classify(prompt, ("sure", "unsure"), ledger=ledger)
+    await gateway.aclose()
+    assert first == again
+    assert first is not None
+    assert 0 < first["sure"] < 1
+    assert sum(first.values()) == pytest.approx(1)
+    assert [call.cached for call in ledger.calls] == [False, True]
+
+
 async def test_a_choice_is_drawn_where_there_is_a_temperature(
     opened: dict[str, LocalBackend],
 ) -> None:

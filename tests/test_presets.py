@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Budget, Settings, load_presets
 from scholar.state import Question
-from scholar.values import Answer, Call, Outcome, Step
+from scholar.values import Answer, Call, Fact, Outcome, Step
 
 PRESETS = {name: preset for name, preset in load_presets().items() if name != "review"}
 """Those that answer questions."""
@@ -187,6 +187,78 @@ async def test_each_preset_shows_both_sides_of_a_conflict(traced: Tracer, preset
     assert {side.citations[0].quote for side in conflict.sides} == {ADA, NO_SUMMER}
 
 
+async def test_coverage_counts_what_was_found_read_and_had_as_an_abstract_alone(
+    library: Library, settings: Settings
+) -> None:
+    whole = entry("file:lin", "", LIN)
+    whole = replace(whole, paper=replace(whole.paper, holds="full"))
+    stray = entry("file:stray", "", "Ada and Grace Lin are names of the two ferries of a lake.")
+    await library.add([entry("file:ada", "", ADA), whole, stray])
+    run = await tracer(knowing([THREE_HOPS]), library, settings).run(THREE_HOPS.question, "kag")
+    coverage = run.answer.coverage
+    assert coverage.searches[0] == "Who wrote Ada?"
+    assert (coverage.found, coverage.read, coverage.unread) == (3, 2, 1)
+    assert coverage.abstracts == 2
+    assert coverage.screened_out == {"with nothing in it that helps": 1}
+
+
+# HippoRAG 2 in a library that was enriched
+
+
+@pytest.fixture
+async def enriched(traced: Tracer, library: Library) -> Tracer:
+    facts = {
+        "ada": [Fact("Grace Lin", "wrote", "Ada"), Fact("Ada", "is", "a program for proofs")],
+        "lin": [Fact("Grace Lin", "works at", "Institute for Graphs")],
+        "institute": [Fact("Institute for Graphs", "was founded in", "1962")],
+    }
+    for id, stated in facts.items():
+        await library.put_facts(f"file:{id}#0", stated)
+    return traced
+
+
+async def test_a_model_recognises_the_facts_that_a_walk_starts_from(
+    enriched: Tracer, library: Library
+) -> None:
+    run = await enriched.run(THREE_HOPS.question, "hipporag2")
+    assert run.trace == f"plan[s1+] recognise reader resolve[s1=] writer {STANDARD}"
+    assert run.answer.outcome is Outcome.ANSWERED
+
+
+def recognising(*wanted: str) -> Mind:
+    """A model that names these facts, and one that was not shown."""
+
+    def mind(seen: Seen) -> Any:
+        if seen.call != "recognise":
+            return knowing([THREE_HOPS])(seen)
+        ids = [id for id, text in seen.facts.items() if text in wanted]
+        return {"facts": ["f99", *ids]}
+
+    return mind
+
+
+async def test_what_is_not_recognised_leads_nowhere(
+    enriched: Tracer, library: Library, settings: Settings
+) -> None:
+    """The question names nothing, so that the walk starts from the facts alone."""
+    question, start = "Where is logic being taught?", "Grace Lin works at Institute for Graphs"
+    led = await tracer(recognising(start), library, settings).run(question, "hipporag2")
+    lost = await tracer(recognising(), library, settings).run(question, "hipporag2")
+    assert "file:institute" in led.read
+    assert "file:institute" not in lost.read
+
+
+async def test_a_model_that_cannot_be_read_leaves_the_choice_to_nearness(
+    enriched: Tracer, library: Library, settings: Settings
+) -> None:
+    def mind(seen: Seen) -> Any:
+        return "no JSON" if seen.call == "recognise" else knowing([THREE_HOPS])(seen)
+
+    run = await tracer(mind, library, settings).run(THREE_HOPS.question, "hipporag2")
+    assert run.answer.outcome is Outcome.ANSWERED
+    assert any("chosen by nearness alone" in note for note in run.answer.notes)
+
+
 def believing(*answers: str) -> Mind:
     """A model that drafts the whole chain at once, with what it believes the answers are."""
 
@@ -274,6 +346,30 @@ async def test_a_quote_answers_each_step_with_what_it_says_of_that(
         ("solved", "Grace Lin"),
         ("solved", "1962"),
     ]
+
+
+async def test_what_helps_the_question_beside_a_step_is_no_answer_to_that_step(
+    library: Library, settings: Settings
+) -> None:
+    """KAG reads level by level: a quote for another step turns up where this one is read for."""
+    await library.add([entry("file:ada", "", ADA), entry("file:lin", "", LIN)])
+
+    def mind(seen: Seen) -> Any:
+        if seen.call != "reader":
+            return knowing([THREE_HOPS])(seen)
+        shown = {text: label for label, text in seen.passages.items()}
+        quotes = [
+            {"passage": shown[text], "quote": text, "step": "", "helps": "partly", "says": ""}
+            for text in (ADA, LIN)
+            if text in shown
+        ]
+        return {"quotes": quotes}
+
+    beside = await tracer(mind, library, settings).run(THREE_HOPS.question, "kag")
+    assert {step.status for step in beside.steps} == {"unsolved"}
+    assert beside.answer.coverage.read == 2
+    alone = await tracer(mind, library, settings).run(THREE_HOPS.question, "hipporag2")
+    assert [step.status for step in alone.steps] == ["partly"]
 
 
 # The same on real questions: whatever is found and whatever is not, the method is kept to.

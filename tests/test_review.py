@@ -21,14 +21,17 @@ from minds import Mind, Said, Seen, but, call_of, for_backend, honest
 from papers import BM25, GAIN, NO_GAIN, NO_HELP, QUESTION, RANKING, REVISITED, SPARSE, WALKS, faults
 from test_prompts import SMALLEST
 from test_worst_models import WORST
+from typer.testing import CliRunner
 
 from scholar import report
-from scholar.agents import evidence, outliner, publisher, reader, reviewer, tabulator, writer
+from scholar.agents import evidence, jury, outliner, publisher, reader, reviewer, tabulator, writer
 from scholar.backends import Delta, Request
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import REPAIRS, Gateway
+from scholar.cli import app
 from scholar.context import Services, context_for
 from scholar.errors import ModelRejected, UsageError
+from scholar.estimate import estimate_review
 from scholar.events import Outlined, Tabled, Wrote
 from scholar.graph import build_graph
 from scholar.library import Library
@@ -40,6 +43,7 @@ from scholar.values import (
     Answer,
     Cell,
     CitedSection,
+    Conflict,
     Draft,
     Evidence,
     Outcome,
@@ -535,6 +539,15 @@ async def test_only_the_sentences_that_the_jury_objects_to_are_mended(desk: Open
     assert not faults(answer)
 
 
+def test_a_conflict_is_struck_with_its_sides_which_are_numbered_on_from_the_sentences() -> None:
+    sides = (Sentence("It gains.", ("e1",)), Sentence("It does not.", ("e2",)))
+    draft = Draft((Sentence("So it is.", ("e3",), 1),), (Conflict("gain", sides),))
+    [shown] = jury._numbered_on(draft)
+    assert [side.number for side in shown.sides] == [2, 3]
+    strikes = [reviewer.Change(number=n, do="strike", text="", evidence=[]) for n in (2, 3)]
+    assert reviewer.mended(draft, strikes, {1, 2, 3}) == replace(draft, conflicts=())
+
+
 async def test_a_review_that_cannot_be_mended_is_published_with_the_dissent(
     desk: OpenDesk,
 ) -> None:
@@ -723,6 +736,60 @@ async def test_a_review_that_cannot_be_had_says_why(
     with pytest.raises(UsageError, match=words):
         await at.scholar.review(TOPIC, **chosen)
     assert not at.calls
+
+
+async def test_the_preset_that_is_set_writes_the_review_where_it_can(desk: OpenDesk) -> None:
+    async def planned_with(**changes: str) -> str:
+        at = desk(mind(), **changes)
+        await at.scholar.review(TOPIC)
+        first = at.backend.requests[0]
+        [most] = re.findall(r"at most (\d+)", first.messages[0].content)[:1]
+        return f"{first.schema_name}, at most {most}"
+
+    assert await planned_with(preset="kag") == "graph, at most 8"
+    assert await planned_with(preset="standard") == "facets, at most 3"
+    assert await planned_with(preset="fast") == "facets, at most 5"  # `review`: fast cannot
+    assert await planned_with() == "facets, at most 5"
+
+
+@pytest.mark.parametrize("preset", ["review", "deep", "kag", "standard"])
+async def test_a_review_stays_within_its_estimate(desk: OpenDesk, preset: str) -> None:
+    at = desk(mind())
+    known = at.scholar.services.settings
+    said = estimate_review(TOPIC, known.preset_named(preset), known, sections=5)
+    usage = (await at.scholar.review(TOPIC, preset=preset)).usage
+    assert said.calls[0] <= usage.calls <= said.calls[1]
+    assert said.tokens[0] <= usage.input_tokens + usage.output_tokens <= said.tokens[1]
+
+
+def scholar(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["review", TOPIC, *arguments])
+    return result.exit_code, result.stdout, " ".join(result.stderr.split())
+
+
+def test_an_estimate_of_a_review_calls_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHOLAR_MODEL", "openai:nobody@http://127.0.0.1:9/v1")
+    code, out, err = scholar("--estimate", "--sections", "3")
+    assert code == 0
+    assert re.match(r"7 to \d+ calls, [\d,]+ to [\d,]+ tokens", out)
+    assert "what is on disk already comes off" in err
+    more = json.loads(scholar("--estimate", "--sections", "8", "--json")[1])
+    fewer = json.loads(scholar("--estimate", "--sections", "3", "--json")[1])
+    assert more["calls"][1] == fewer["calls"][1] + 5
+
+
+def test_a_preset_that_cannot_review_is_refused_where_it_is_named_and_told_where_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, _, err = scholar("--estimate", "--preset", "fast")
+    assert code == 2
+    assert "take another: scholar review … --preset review" in err
+    monkeypatch.setenv("SCHOLAR_PRESET", "fast")
+    code, _, err = scholar("--estimate")
+    assert code == 0
+    assert "fast, reads and writes in one call and cannot review; this takes review." in err
+    monkeypatch.setenv("SCHOLAR_PRESET", "deep")
+    assert "cannot review" not in scholar("--estimate")[2]
 
 
 # Small windows

@@ -46,8 +46,11 @@ async def rivers(library: Library) -> Library:
     return library
 
 
-async def found(library: Library, query: str, strategy: str, **more: Filters) -> list[str]:
-    return [hit.paper_id for hit in await library.search(query, 10, strategy=strategy, **more)]
+async def found(
+    library: Library, query: str, strategy: str, filters: Filters | None = None
+) -> list[str]:
+    hits = await library.search(query, 10, filters=filters, strategy=strategy)
+    return [hit.paper_id for hit in hits]
 
 
 def test_a_strategy_is_rankings_and_stages_in_any_spacing() -> None:
@@ -87,6 +90,17 @@ async def test_the_graph_follows_what_is_added_and_removed(rivers: Library) -> N
     assert "w:warsaw" not in await found(rivers, query, "graph")
     await rivers.put_facts("w:rivers#0", [Fact("Warsaw", "is passed by", "Vistula")])
     assert "w:rivers" in await found(rivers, query, "graph")
+
+
+async def test_the_facts_of_what_is_found_are_linked_and_may_be_kept(rivers: Library) -> None:
+    query = "radiation in Paris"
+    assert await rivers.linked(query, 5) == ["Marie Curie was born in Warsaw"]
+    kept = await rivers.search(query, 5, strategy="graph", keep=["Marie Curie was born in Warsaw"])
+    assert [hit.paper_id for hit in kept] == ["w:curie", "w:warsaw", "w:rivers"]
+    assert [hit.paper_id for hit in await rivers.search(query, 5, strategy="graph", keep=[])] == [
+        "w:curie"
+    ]
+    assert await rivers.linked(" ", 5) == []
 
 
 async def test_what_a_graph_finds_passes_the_filters(rivers: Library) -> None:

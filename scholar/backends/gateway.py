@@ -8,6 +8,7 @@ one leads through them.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -46,6 +47,7 @@ from scholar.backends.forms import (
 from scholar.backends.ledger import Ledger
 from scholar.backends.limits import Entry
 from scholar.backends.pace import Patience, patience
+from scholar.backends.rating import Likely, Rating
 from scholar.backends.schema import strict_schema
 from scholar.backends.store import Store
 from scholar.backends.told import Told, ended_in, keep_told, told_before, told_key
@@ -65,6 +67,9 @@ PATIENCE = 60.0
 """Seconds a server may ask us to wait; beyond, a person would rather know."""
 REPLY_TOKENS = 8_000
 """The longest reply asked for: a full draft with its quotes, and a model's reasoning before it."""
+
+LONGEST_CHOICE = 64
+"""Tokens that one of several choices may have: a line."""
 
 _BACKOFF = wait_random_exponential(multiplier=1, min=0.5, max=8)
 
@@ -412,6 +417,48 @@ class Gateway:
             messages = tuple((message.role, message.content) for message in request.messages)
             role, model = asking.prompt.role, asking.member.name
             asking.emit(Exchanged(role, model, messages, reply, asking.node))
+
+    async def classify(
+        self,
+        prompt: Prompt,
+        choices: Sequence[str],
+        *,
+        ledger: Ledger,
+        emit: Callable[[Event], None] = lambda _: None,
+        node: str = "",
+        moment: str = "",
+    ) -> dict[str, float] | None:
+        """How likely the first model of the role's chain is to reply each of `choices`, given that
+        it replies one of them; they add up to one. None where it does not tell likelihoods.
+
+        A call like any other: what it takes is entered, bounded, kept and remembered as by `ask`,
+        and it raises as that does, without another model standing in.
+        """
+        request = Request(
+            (Message("system", prompt.system), Message("user", prompt.user)),
+            schema_name=prompt.name,
+            max_tokens=LONGEST_CHOICE,
+            choices=tuple(choices),
+        )
+        key, record = told_key(moment, prompt, request, None), ledger.record
+        if (told := record.told(key)) is not None:
+            likely: dict[str, float] | None = json.loads(told)
+            return likely
+        known = None if record.replaying else await self._rater(prompt.role)
+        if known is None:
+            await record.keep(key, "null")
+            return None
+        member = Member(Rating(known.backend), known.lane, known.id, known.address)
+        async with ledger.in_time():
+            asking = _Asking(prompt, member, ledger, emit, None, node)
+            _, rated = await self._known_or_asked(asking, request, Likely, False)
+        await record.keep(key, json.dumps(rated.likely))
+        return rated.likely
+
+    async def _rater(self, role: str) -> Member | None:
+        """The first model of a role's chain, where it tells likelihoods."""
+        member = await asyncio.to_thread(self._roster.member, self._roster.chain(role)[0])
+        return member if member.backend.capabilities.logprobs else None
 
 
 async def _first_that_can(

@@ -10,6 +10,7 @@ import typer
 
 from scholar.cli.options import (
     Dollars,
+    Estimate,
     Files,
     Ids,
     Json,
@@ -65,9 +66,7 @@ def ask(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
-    ] = False,
+    estimate: Estimate = False,
     thread: Annotated[
         str | None,
         typer.Option(metavar="THREAD", help="Ask within a thread, a new one or one there is."),
@@ -129,6 +128,7 @@ def review(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
+    estimate: Estimate = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
     files: Files = None,
     json: Json = False,
@@ -138,9 +138,12 @@ def review(
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(None, model, budget, no_cache)
-    asked = reviewing.Asked(topic, columns, sections, preset or "review", k)
+    asked = reviewing.Asked(topic, columns, sections, preset, k)
     form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(reviewing.review(asked, sources or [], flags, form, files or []))
+    if estimate:
+        common.run(reviewing.estimate(asked, flags, form))
+    else:
+        common.run(reviewing.review(asked, sources or [], flags, form, files or []))
 
 
 @app.command()

@@ -78,11 +78,15 @@ class Asked:
 async def estimate(question: str, flags: dict[str, Any], k: int | None, json: bool) -> int:
     """Print what the run would take, and call nothing; the library is not looked into."""
     known = settings.load(**flags)
-    preset = known.preset_named(None)
-    found = estimating.estimate(question, preset, known, k)
+    print_estimate(estimating.estimate(question, known.preset_named(None), known, k), json)
+    return 0
+
+
+def print_estimate(found: estimating.Estimate, json: bool) -> None:
+    """Print what a run would take."""
     if json:
         print_json(asdict(found))
-        return 0
+        return
     (few, many), (least, most) = found.calls, found.tokens
     out.print(f"{few} to {many} calls, {least:,} to {most:,} tokens, {_dollars(found)}")
     err.print(
@@ -90,7 +94,6 @@ async def estimate(question: str, flags: dict[str, Any], k: int | None, json: bo
         "what is on disk already comes off; --budget-dollars is a cap that holds.",
         style="dim",
     )
-    return 0
 
 
 def _dollars(found: estimating.Estimate) -> str:

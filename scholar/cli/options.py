@@ -45,6 +45,9 @@ Files = Annotated[
         help="Write it to this file too, a .md, .html, .json, .bib or .docx. May be repeated.",
     ),
 ]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Say what it would cost, and call nothing.")
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Take no reply from disk, and keep none.")
 ]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import typer
 
-from scholar import report
-from scholar.cli.asking import Waits, drive, exit_code_of
-from scholar.cli.common import err, out, print_json
+from scholar import estimate as estimating
+from scholar import report, settings
+from scholar.agents.planner import NO_REVIEW
+from scholar.cli.asking import Waits, drive, exit_code_of, print_estimate
+from scholar.cli.common import err, notice, out, print_json
 from scholar.cli.writing import Reports
+from scholar.errors import UsageError
 from scholar.report import markdown
 from scholar.runs import Run, Scholar
+from scholar.settings import Settings
 
 Form = Literal["terminal", "markdown", "json"]
 
@@ -25,7 +29,7 @@ class Asked:
     topic: str
     columns: str
     sections: int
-    preset: str
+    preset: str | None
     k: int | None
 
     def start(self, scholar: Scholar) -> Run:
@@ -34,6 +38,28 @@ class Asked:
         return scholar.start_review(
             self.topic, columns=columns, sections=self.sections, preset=self.preset, k=self.k
         )
+
+
+async def estimate(asked: Asked, flags: dict[str, Any], form: Form) -> int:
+    """Print what the review would take, and call nothing; the library is not looked into."""
+    known = settings.load(**flags)
+    preset = known.preset_named(_preset(asked, known))
+    if not preset.can_review:
+        raise UsageError(NO_REVIEW)
+    found = estimating.estimate_review(asked.topic, preset, known, asked.sections, asked.k)
+    print_estimate(found, form == "json")
+    return 0
+
+
+def _preset(asked: Asked, known: Settings) -> str:
+    """The preset of the review, after a notice where the one that is set cannot write any."""
+    chosen = asked.preset or known.review_preset()
+    if not asked.preset and "preset" in known.model_fields_set and chosen != known.preset:
+        notice(
+            f"The preset that is set, {known.preset}, reads and writes in one call and cannot "
+            f"review; this takes {chosen}."
+        )
+    return chosen
 
 
 async def review(
@@ -45,7 +71,8 @@ async def review(
 ) -> int:
     """Write the review, show what happens on standard error, print it, and write it to `files`."""
     reports = Reports(files)
-    answer = await drive(flags, sources, asked.start, reports)
+    chosen = replace(asked, preset=_preset(asked, settings.load(**flags)))
+    answer = await drive(flags, sources, chosen.start, reports)
     if isinstance(answer, Waits):
         return answer.show()
     if form == "json":

@@ -22,6 +22,7 @@ from scholar.library.embedding import Vectors32
 from scholar.library.enrichment import Kind
 from scholar.library.filters import Filters
 from scholar.library.inspiration import Candidate, Inspirer
+from scholar.library.lessons import Lessons
 from scholar.library.snapshot import restore as put_in_place
 from scholar.library.snapshot import snapshot
 from scholar.library.store import Encoded, Store
@@ -29,7 +30,7 @@ from scholar.library.strategies import DEFAULT, Searcher
 from scholar.library.works import Outcome
 from scholar.settings import Settings
 from scholar.text import sentences
-from scholar.values import Card, Fact, Hit, Paper, Passage, Reference
+from scholar.values import Card, Fact, Hit, Lesson, Paper, Passage, Reference
 
 __all__ = [
     "Atlas",
@@ -98,6 +99,7 @@ class Library:
             self._store = Store(self.folder, settings, on_notice)
             self._searcher = Searcher(self._store, settings)
             self._inspirer = Inspirer(self._store, self._searcher)
+            self._lessons = Lessons(self._store)
 
     # Adding and removing
 
@@ -263,16 +265,38 @@ class Library:
         """
         return await asyncio.to_thread(self._store.feedback.add, passage_ids, helpful)
 
+    async def learn(self, run_id: str, lesson: Lesson, learnt: float) -> None:
+        """Keep what a run's searches led to; `learnt` is when, in seconds since 1970."""
+        await asyncio.to_thread(self._lessons.put, run_id, lesson, learnt)
+
+    async def lessons(self, question: str, n: int) -> list[Lesson]:
+        """What the `n` past questions most like `question` were searched by, the likest first."""
+        return await asyncio.to_thread(self._lessons.near, question, n)
+
     # Searching
 
     async def search(
-        self, query: str, k: int, *, filters: Filters | None = None, strategy: str = DEFAULT
+        self,
+        query: str,
+        k: int,
+        *,
+        filters: Filters | None = None,
+        strategy: str = DEFAULT,
+        keep: Sequence[str] | None = None,
     ) -> list[Hit]:
         """The `k` passages that fit `query` best, best first; scores are `fused` and its parts.
 
-        `strategy` is as in `strategies`; UsageError names what there is where it is not.
+        `strategy` is as in `strategies`; UsageError names what there is where it is not. The
+        strategy `graph` starts from the facts nearest to the query, or of those that are `linked`
+        to it from the ones to `keep`; the names in the query are followed in any case.
         """
-        return await asyncio.to_thread(self._searcher.search, query, k, filters, strategy)
+        return await asyncio.to_thread(self._searcher.search, query, k, filters, strategy, keep)
+
+    async def linked(self, query: str, n: int) -> list[str]:
+        """The `n` facts nearest to `query`, as texts, of those that the passages found for it
+        state.
+        """
+        return await asyncio.to_thread(self._searcher.linked, query, n)
 
     async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """The `n` generated questions nearest to `question`, each with the passage it is about."""

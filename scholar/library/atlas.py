@@ -49,7 +49,7 @@ def atlas(store: Store, used: Sequence[str], most: int = MOST) -> Atlas:
     shown, total = _choose(store, used, cited, most)
     ids = _openings(store, shown)
     wanted = [id for some in ids.values() for id in some]
-    own = dict(zip(*store.dense.vectors_of(wanted), strict=True))
+    own = store.dense.by_id(wanted)
     vectors = {paper: _mean([own[id] for id in some if id in own]) for paper, some in ids.items()}
     placed = {paper: vector for paper, vector in vectors.items() if vector is not None}
     by_words = not placed or any(id in ids and id not in placed for id in used)

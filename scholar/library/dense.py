@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -152,6 +152,10 @@ class Dense:
             return _exact(these.ids, these.table, vector, k)
         with self._lock:
             return vectors.search(vector, k, these.ids)
+
+    def by_id(self, ids: Iterable[str]) -> dict[str, Vectors32]:
+        """The vectors of those of the passages `ids` that have one."""
+        return dict(zip(*self.vectors_of(list(ids)), strict=True))
 
     def vectors_of(self, ids: Sequence[str]) -> tuple[list[str], Vectors32]:
         """Those of the passages `ids`, each once, that have a vector, and these row by row."""

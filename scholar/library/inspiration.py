@@ -109,7 +109,7 @@ class _Inspiration:
         if vector is not None and wanted:
             self._vectors |= self._owner.of_cards(self._store.enrichment.cards_of(wanted))
             openings = self._openings([id for id in wanted if id not in self._vectors])
-            known = self._store.dense.vectors_of([id for ids in openings.values() for id in ids])
+            known = self._store.dense.by_id(id for ids in openings.values() for id in ids)
             for paper, ids in openings.items():
                 found = [known[id] for id in ids if id in known]
                 if found:

@@ -2,8 +2,8 @@
 
 HippoRAG 2 (Gutiérrez et al. 2025) with three changes. Names that the question spells out are seeds
 beside the triples nearest to it. Only triples of passages that a search found are looked at, so
-that a query costs the same in a large library as in a small one. Triples are not judged by a model
-but by how near they are.
+that a query costs the same in a large library as in a small one. Where no model says which triples
+to start from, they are judged by how near they are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,15 +106,23 @@ class Graph:
         )
 
     def rank(
-        self, question: str, vector: NDArray[np.float32] | None, found: Ranking, k: int
+        self,
+        question: str,
+        vector: NDArray[np.float32] | None,
+        found: Ranking,
+        k: int,
+        keep: Sequence[str] | None = None,
     ) -> Ranking:
         """The `k` passages that a walk from what `question` is about visits most, best first.
 
-        `vector` is that of the question, and `found` what another search made of it. Nothing where
-        neither a name nor a triple fits: then what was found is the best there is.
+        `vector` is that of the question, and `found` what another search made of it. The walk
+        starts from the names that the question spells out and from those of triples: the nearest,
+        or those to `keep` of what is `linked`. Nothing where neither a name nor a triple fits: then
+        what was found is the best there is.
         """
         names = self._named(question)
-        for name, worth in self._linked(vector, found).items():
+        linked = self._linked(vector, found) if keep is None else self._kept({*keep}, found)
+        for name, worth in linked.items():
             names[name] = names.get(name, 0.0) + worth
         if not names:
             return []
@@ -156,30 +164,65 @@ class Graph:
                     found[name] = 1.0 / max(1, int(self.spread[name]))
         return found
 
-    def _linked(self, vector: NDArray[np.float32] | None, found: Ranking) -> dict[int, float]:
-        """The names of the triples nearest to the question, of those that what was found states."""
+    def linked(
+        self, question: str, vector: NDArray[np.float32] | None, found: Ranking, n: int
+    ) -> list[str]:
+        """The `n` triples nearest to `question`, as texts, of those that what was found states.
+
+        Without an embedder those are nearest that have most of its words.
+        """
+        triples = self._stated(found)
+        if vector is None or self.vectors is None:
+            words = {*fold(question).split()}
+            near = np.array([len(words & {*fold(self._text(t)).split()}) for t in triples])
+        else:
+            near = self._nearness(triples, vector)
+        return [self._text(triples[at]) for at in np.argsort(-near, kind="stable")[:n]]
+
+    def _stated(self, found: Ranking) -> Places:
+        """The triples that what was found states, each once."""
         places = [self.passages[id] for id, _ in found if id in self.passages]
-        if vector is None or self.vectors is None or not places:
-            return {}
         slices = [self.stated[self.starts[place] : self.starts[place + 1]] for place in places]
-        triples = np.unique(np.concatenate(slices))
-        if not triples.size:
-            return {}
+        return np.unique(np.concatenate(slices)) if slices else np.zeros(0, np.int64)
+
+    def _text(self, triple: int) -> str:
+        return self.texts[len(self.names) + triple]
+
+    def _nearness(self, triples: Places, vector: NDArray[np.float32]) -> Floats:
+        """How near triples are: 0 the farthest of them, 1 the nearest, or one that is alone."""
+        if self.vectors is None or triples.size < 2:
+            return np.ones(triples.size, np.float32)
         cosines = self.vectors[len(self.names) + triples].astype(np.float32) @ vector
         farthest, nearest = float(cosines.min()), float(cosines.max())
-        nearness = (cosines - farthest) / max(nearest - farthest, 1e-9)
-        best = np.argsort(-cosines, kind="stable")[:TRIPLES]
+        scaled = (cosines - farthest) / max(nearest - farthest, 1e-9)
+        return np.asarray(scaled, np.float32)
+
+    def _linked(self, vector: NDArray[np.float32] | None, found: Ranking) -> dict[int, float]:
+        """The names of the triples nearest to the question, of those that what was found states."""
+        if vector is None or self.vectors is None:
+            return {}
+        triples = self._stated(found)
+        near = self._nearness(triples, vector)
+        best = [at for at in np.argsort(-near, kind="stable")[:TRIPLES] if near[at] >= NEAR]
+        return self._seeds(triples[best], near[best])
+
+    def _kept(self, keep: Collection[str], found: Ranking) -> dict[int, float]:
+        """The names of the triples to `keep`, of those that what was found states."""
+        triples = self._stated(found)
+        triples = triples[[self._text(triple) in keep for triple in triples]]
+        return self._seeds(triples, np.ones(triples.size, np.float32))
+
+    def _seeds(self, triples: Places, worth: Floats) -> dict[int, float]:
+        """The names of `triples` as seeds: by the mean worth of theirs, and how rare they are."""
         shares: dict[int, list[float]] = {}
-        for at in best:
-            # One alone is nearest and farthest, and stands for itself.
-            if nearness[at] >= NEAR or triples.size == 1:
-                for name in {int(self.subjects[triples[at]]), int(self.objects[triples[at]])}:
-                    shares.setdefault(name, []).append(max(float(nearness[at]), NEAR))
-        worth = {
+        for triple, value in zip(triples, worth, strict=True):
+            for name in {int(self.subjects[triple]), int(self.objects[triple])}:
+                shares.setdefault(name, []).append(float(value))
+        seeds = {
             name: float(np.mean(values)) / max(1, int(self.spread[name]))
             for name, values in shares.items()
         }
-        return dict(sorted(worth.items(), key=lambda pair: -pair[1])[:NAMES])
+        return dict(sorted(seeds.items(), key=lambda pair: -pair[1])[:NAMES])
 
 
 @dataclass(slots=True)

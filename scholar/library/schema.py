@@ -150,6 +150,20 @@ feedback = sa.Table(
     sa.Column("helpful", sa.Boolean, nullable=False),
 )
 """What readers said of the passages under an answer."""
+lessons = sa.Table(
+    "lessons",
+    schema,
+    sa.Column("run_id", sa.String, primary_key=True),
+    _text("question"),
+    sa.Column("learnt", sa.Float, nullable=False, index=True),
+    sa.Column("paid", sa.JSON, nullable=False),
+    sa.Column("barren", sa.JSON, nullable=False),
+    _text("embedder"),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+)
+"""What past questions were searched by. Made where it is first needed, so that a library of before
+is none of another format.
+"""
 questions = sa.Table(
     "questions",
     schema,

@@ -15,7 +15,7 @@ from scholar.library.catalogue import REVISION
 from scholar.library.embedding import Vectors32
 from scholar.library.feedback import weighed
 from scholar.library.filters import Filters
-from scholar.library.knowledge import Knowledge
+from scholar.library.knowledge import Graph, Knowledge
 from scholar.library.ranking import CANDIDATES, Ranking, blend, diverse, fuse, ordered
 from scholar.library.relatives import Companions, by_names, closest, companions, names_in, names_of
 from scholar.library.rerank import Reranker
@@ -57,10 +57,16 @@ class Searcher:
         self._companions: tuple[str, Companions] = ("", {})
 
     def search(
-        self, query: str, k: int, filters: Filters | None = None, strategy: str = DEFAULT
+        self,
+        query: str,
+        k: int,
+        filters: Filters | None = None,
+        strategy: str = DEFAULT,
+        keep: Sequence[str] | None = None,
     ) -> list[Hit]:
         """The `k` passages that fit `query` best, best first; scores are `fused` and its parts.
 
+        `keep` are the triples that `graph` starts from, of those that are `linked` to the query.
         Raises UsageError where `strategy` names what is not there, or needs what is not set.
         """
         rankings, stages = parse(strategy)
@@ -71,7 +77,7 @@ class Searcher:
         if not query.strip():
             return []
         self._store.follow()
-        one = _Search(self, query, max(k, CANDIDATES), filters)
+        one = _Search(self, query, max(k, CANDIDATES), filters, keep)
         found = {name: one.by(name) for name in rankings}
         best = next(iter(found.values()))
         if len(found) > 1:
@@ -79,6 +85,13 @@ class Searcher:
         for stage in stages:
             best = one.staged(stage, best)
         return one.hits(best[:k])
+
+    def linked(self, query: str, n: int) -> list[str]:
+        """The `n` triples nearest to `query`, of those that the passages found for it state."""
+        if not query.strip():
+            return []
+        self._store.follow()
+        return _Search(self, query, CANDIDATES, None).linked(n)
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -123,12 +136,20 @@ class Searcher:
 class _Search:
     """One query, and what it found so far."""
 
-    def __init__(self, owner: Searcher, query: str, depth: int, filters: Filters | None) -> None:
+    def __init__(
+        self,
+        owner: Searcher,
+        query: str,
+        depth: int,
+        filters: Filters | None,
+        keep: Sequence[str] | None = None,
+    ) -> None:
         self._owner = owner
         self._store = owner._store
         self._query = query
         self._depth = depth
         self._filters = filters
+        self._keep = keep
         self._parts: dict[str, Mapping[str, float]] = {}
 
     def by(self, name: str) -> Ranking:
@@ -168,7 +189,7 @@ class _Search:
 
     def diverse(self, ranking: Ranking) -> Ranking:
         """`ranking` with what says the same spread out."""
-        return diverse(ranking, self._vectors_of([id for id, _ in ranking]))
+        return diverse(ranking, self._store.dense.by_id([id for id, _ in ranking]))
 
     def hits(self, ranking: Ranking) -> list[Hit]:
         """`ranking` with the papers and the scores of its parts, without what is gone."""
@@ -211,13 +232,20 @@ class _Search:
         ids, table = self._store.dense.vectors_of([id for id, _ in (*near, *words)])
         return blend(words, near, vector, ids, table)
 
-    def _graph(self) -> Ranking:
-        # What the graph finds is filtered after it, so more is asked for.
+    def linked(self, n: int) -> list[str]:
+        """The `n` triples nearest to the query, of those that what it finds states."""
+        return self._facts.linked(self._query, self._vector, self._hybrid, n)
+
+    @property
+    def _facts(self) -> Graph:
         owner = self._owner
         facts = self._store.enrichment.all_facts
-        graph = owner._knowledge.graph(owner.state(), facts, self._store.dense.embed)
+        return owner._knowledge.graph(owner.state(), facts, self._store.dense.embed)
+
+    def _graph(self) -> Ranking:
+        # What the graph finds is filtered after it, so more is asked for.
         most = self._depth * (10 if self._filters else 1)
-        found = graph.rank(self._query, self._vector, self._hybrid, most)
+        found = self._facts.rank(self._query, self._vector, self._hybrid, most, self._keep)
         allowed = self._permitted([id for id, _ in found])
         return [pair for pair in found if pair[0] in allowed][: self._depth] or self._hybrid
 
@@ -252,13 +280,10 @@ class _Search:
         if self._vector is None:
             known = dict(self._words)
             return ordered({id: known.get(id, 0.0) for id in ids})[: self._depth]
-        vectors = self._vectors_of(ids)
+        vectors = self._store.dense.by_id(ids)
         return ordered({id: float(v @ self._vector) for id, v in vectors.items() if id in allowed})[
             : self._depth
         ]
-
-    def _vectors_of(self, ids: Iterable[str]) -> dict[str, Vectors32]:
-        return dict(zip(*self._store.dense.vectors_of(list(ids)), strict=True))
 
     def _permitted(self, ids: Iterable[str]) -> set[str]:
         wanted = list(ids)

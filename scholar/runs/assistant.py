@@ -93,13 +93,14 @@ class Scholar:
         *,
         columns: Sequence[str] = (),
         sections: int | None = None,
-        preset: str = "review",
+        preset: str | None = None,
         k: int | None = None,
     ) -> Answer:
         """Review what the library says on `topic`: sections, and a table of the papers.
 
         The answer's sentences are the summary, and its `review` the rest. `columns` are those of
         the table, of the model's choice where none is named; there are at most `sections` sections.
+        Without `preset` it is the one that is set, where one is and it can review, else `review`.
         Raises UsageError where any of these cannot be used.
         """
         run = self.start_review(topic, columns=columns, sections=sections, preset=preset, k=k)
@@ -207,11 +208,12 @@ class Scholar:
         *,
         columns: Sequence[str] = (),
         sections: int | None = None,
-        preset: str = "review",
+        preset: str | None = None,
         k: int | None = None,
     ) -> Run:
         """The run of a review that has not begun, as `start`; raises UsageError as `review`."""
-        run = self.start(topic, preset=preset, k=k)
+        chosen = preset or self.services.settings.review_preset()
+        run = self.start(topic, preset=chosen, k=k)
         if len(columns) > outliner.MOST_COLUMNS:
             raise UsageError(
                 f"A table has at most {outliner.MOST_COLUMNS} columns, and {len(columns)} are "

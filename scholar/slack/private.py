@@ -164,22 +164,29 @@ class Joint(Library):
         return sum(await self._both(lambda library: library.rate(passage_ids, helpful=helpful)))
 
     async def search(
-        self, query: str, k: int, *, filters: Filters | None = None, strategy: str = DEFAULT
+        self,
+        query: str,
+        k: int,
+        *,
+        filters: Filters | None = None,
+        strategy: str = DEFAULT,
+        keep: Sequence[str] | None = None,
     ) -> list[Hit]:
         """As `Library`; the scores of each are shares of its own best, and so compared."""
         shared, own = await self._both(
-            lambda library: library.search(query, k, filters=filters, strategy=strategy)
+            lambda library: library.search(query, k, filters=filters, strategy=strategy, keep=keep)
         )
         known = {hit.passage_id: hit for hit in (*own, *shared)}
         ranked = sorted(known.values(), key=lambda hit: (-hit.scores["fused"], hit.passage_id))
         return ranked[:k]
 
+    async def linked(self, query: str, n: int) -> list[str]:
+        """As `Library`; the nearest of each in turn."""
+        return _in_turn(*await self._both(lambda library: library.linked(query, n)))[:n]
+
     async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """As `Library`; the nearest of each in turn."""
-        shared, own = await self._both(lambda library: library.siblings(question, n))
-        longest = max(len(shared), len(own))
-        turns = [each for i in range(longest) for each in (*own[i : i + 1], *shared[i : i + 1])]
-        return turns[:n]
+        return _in_turn(*await self._both(lambda library: library.siblings(question, n)))[:n]
 
     async def extract_each(
         self, queries: Sequence[str], passages: Sequence[Passage], n: int
@@ -219,3 +226,8 @@ def _each(shared: Iterable[T], own: Iterable[T]) -> list[T]:
 def _papers(shared: Iterable[Paper], own: Iterable[Paper]) -> list[Paper]:
     known = {paper.id: paper for paper in (*own, *shared)}
     return sorted(known.values(), key=lambda paper: paper.title)
+
+
+def _in_turn(shared: Sequence[T], own: Sequence[T]) -> list[T]:
+    longest = max(len(shared), len(own))
+    return [each for i in range(longest) for each in (*own[i : i + 1], *shared[i : i + 1])]
