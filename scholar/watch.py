@@ -66,6 +66,7 @@ async def look(scholar: Scholar, watch: Watch) -> Report:
     journal = services.journal
     claim = journal.claim(f"watch-{watch.watch_id}")
     try:
+        watch = await journal.watches.find(watch.watch_id)  # somebody may just have looked
         failed = await _fetch(scholar, watch)
         papers = {paper.id: paper for paper in await services.library.papers()}
         new = tuple(paper for id, paper in papers.items() if id not in watch.seen)

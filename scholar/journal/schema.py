@@ -86,6 +86,7 @@ watches = sa.Table(
     sa.Column("checked", sa.Float),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("seen", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False, server_default=""),
 )
 
 OF_A_RUN = (told, calls, answers, runs)

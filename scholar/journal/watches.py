@@ -21,7 +21,7 @@ class Watch:
 
     `query` is what arXiv is searched for, where it is. `seen` are the papers that were there when
     it was last looked at, `run_id` the run of its last answer and `checked` when it was looked at,
-    in seconds since the epoch.
+    in seconds since the epoch. `place` is where it was kept and is to be told of, if not here.
     """
 
     watch_id: str
@@ -32,6 +32,7 @@ class Watch:
     checked: float | None = None
     run_id: str = ""
     seen: tuple[str, ...] = ()
+    place: str = ""
 
 
 class Watches:
@@ -70,6 +71,7 @@ class Watches:
             "checked": watch.checked,
             "run_id": watch.run_id,
             "seen": json.dumps(watch.seen),
+            "place": watch.place,
         }
         await self._database.change(lambda connection: put(connection, watches, row))
 

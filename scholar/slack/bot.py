@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
@@ -50,6 +50,7 @@ class Bot:
         self._asks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self.watch_every = WATCH
+        self.when_due: list[Callable[[Bot], Coroutine[Any, Any, None]]] = []
 
     async def start(self) -> None:
         """Learn who it is, and go on with what was left undone. Raises Refused or Unsure."""
@@ -63,11 +64,13 @@ class Bot:
             self._see_through(ask, resumed=True)
 
     async def _watch_over(self) -> None:
-        """Go on with what another process leaves undone when it dies."""
+        """Go on with what another process leaves undone when it dies, and do what is due."""
         while True:
             await asyncio.sleep(self.watch_every)
             self.store.forget_old()
             self._adopt()
+            for due in self.when_due:
+                self.soon(due(self))
 
     async def stop(self) -> None:
         """Leave everything as it is, for another process to go on with."""

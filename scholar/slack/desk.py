@@ -12,6 +12,7 @@ from typing import Protocol
 
 from scholar.errors import RunError, UsageError
 from scholar.events import Event, Finished
+from scholar.journal.watches import Watch, Watches
 from scholar.library import Library
 from scholar.library.ingest import Item, Result, expand, ingest
 from scholar.runs import Run, Scholar
@@ -56,9 +57,23 @@ class Desk:
     """Runs of `scholar`, each over what the one who asks may read."""
 
     def __init__(self, scholar: Scholar) -> None:
-        self._scholar = scholar
+        self.scholar = scholar
         self.settings = scholar.services.settings
         self.shelves = Shelves(self.settings, scholar.services.library)
+
+    @property
+    def watches(self) -> Watches:
+        """The standing questions; raises RunError where runs are not kept."""
+        return self.scholar.services.journal.watches
+
+    def clock(self) -> float:
+        """The seconds since the epoch."""
+        return self.scholar.services.clock()
+
+    def new_watch(self, question: str, place: str) -> Watch:
+        """A standing question that nobody has looked at."""
+        services = self.scholar.services
+        return Watch(services.new_id()[:8], question, created=services.clock(), place=place)
 
     @asynccontextmanager
     async def going(self, ask: Ask) -> AsyncIterator[Going]:
@@ -66,7 +81,7 @@ class Desk:
         asked.
         """
         async with self.library(ask) as library:
-            scholar = self._scholar
+            scholar = self.scholar
             if library is not scholar.services.library:
                 scholar = scholar.over(library)
             yield await _run_of(scholar, ask)

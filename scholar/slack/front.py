@@ -18,7 +18,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from scholar.errors import SettingsError
 from scholar.runs import Scholar
 from scholar.settings import Settings
-from scholar.slack import logs, said
+from scholar.slack import logs, said, watching
 from scholar.slack.bot import Bot
 from scholar.slack.desk import Desk
 from scholar.slack.keys import Keys
@@ -53,6 +53,7 @@ async def opened(
             keys.bot, settings.slack.api, session=session, retry_handlers=[], logger=log
         )
         bot = Bot(Desk(scholar), Poster(client, pace or Pace()), Store(settings.home))
+        bot.when_due.append(watching.look_at_all)
         try:
             await bot.start()
             yield bot

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scholar.report import reference
-from scholar.slack import adding, rich, words
+from scholar.slack import adding, rich, watching, words
 from scholar.slack.adding import things_in
 from scholar.slack.blocks import Message, evidence_view, note
 from scholar.slack.bot import Bot, deeper
@@ -114,7 +114,9 @@ def command(bot: Bot, body: Payload) -> str:
         bot.soon(_papers(bot, channel, user, rest))
         return "Looking …"
     if name == "watch":
-        return "Watching for new papers is not part of this version; see scholar --help."
+        if bot.store.first_time(key):
+            bot.soon(watching.command(bot, channel, user, rest))
+        return ""
     return words.HELP
 
 

@@ -15,7 +15,7 @@ every sentence with the quotes that carry it. In a thread that I am in, just go 
 /scholar ideas TOPIC  ideas for research, with their nearest prior work
 /scholar add ID …  put papers into the library, by arXiv id or DOI
 /scholar papers [WORDS]  what the library holds
-/scholar watch …  be told of new papers
+/scholar watch QUESTION  be told here when new papers change its answer; list, remove ID
 /scholar help  this
 
 Drop a file or a link to arXiv into a thread, and I offer to add it. Files of direct messages stay \
