@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from typing import Any, Self
 
 from scholar import settings as settings_module
-from scholar.agents import outliner, publisher
+from scholar.agents import ideas, outliner, publisher
 from scholar.context import Consult, Services, context_for
 from scholar.errors import UsageError
 from scholar.estimate import Estimate, estimate
@@ -19,7 +19,7 @@ from scholar.graph import Graph, build_graph, build_services
 from scholar.library.ingest import Result, expand, ingest
 from scholar.settings import Settings
 from scholar.state import Failure, Question, State
-from scholar.values import Answer, Call, Outcome
+from scholar.values import Answer, Call, Idea, Outcome
 
 
 @dataclass
@@ -170,6 +170,58 @@ class Scholar:
             task="review", columns=list(columns), sections=sections or outliner.SECTIONS
         )
         run.question.update(wanted)
+        return run
+
+    async def ideas(
+        self,
+        topic: str,
+        *,
+        wanted: int = ideas.IDEAS,
+        new: int = 0,
+        interactive: bool = False,
+        preset: str | None = None,
+        k: int | None = None,
+    ) -> Answer:
+        """Propose `wanted` research ideas on `topic`: they are the answer's `ideas`.
+
+        With `new`, so many that no prior work has, as far as that was searched: known ones are
+        replaced. `interactive` asks the person at hand what becomes of them before they are ranked.
+        Raises UsageError where any of these cannot be used.
+        """
+        run = self.start_ideas(
+            topic, wanted=wanted, new=new, interactive=interactive, preset=preset, k=k
+        )
+        return await _answer_of(run)
+
+    def start_ideas(
+        self,
+        topic: str,
+        *,
+        wanted: int = ideas.IDEAS,
+        new: int = 0,
+        interactive: bool = False,
+        preset: str | None = None,
+        k: int | None = None,
+    ) -> Run:
+        """The run of `ideas` that has not begun, as `start`; raises UsageError as `ideas`."""
+        run = self.start(topic, preset=preset, k=k)
+        if not 1 <= (new or wanted) <= ideas.MOST_IDEAS:
+            raise UsageError(
+                f"A run cannot propose {new or wanted} ideas; "
+                f"give a number from 1 to {ideas.MOST_IDEAS}."
+            )
+        run.question.update(Question(task="ideas", wanted=wanted, new=new, interactive=interactive))
+        return run
+
+    def start_proposal(
+        self, topic: str, idea: Idea, *, preset: str | None = None, k: int | None = None
+    ) -> Run:
+        """A run that works `idea`, proposed on `topic`, out into a proposal of two pages.
+
+        The parts are the answer's `proposal`.
+        """
+        run = self.start(topic, preset=preset, k=k)
+        run.question.update(Question(task="proposal", idea=idea))
         return run
 
     async def aclose(self) -> None:

@@ -39,7 +39,7 @@ from scholar.errors import SettingsError
 
 ENV_PREFIX = "SCHOLAR_"
 FILE_NAME = "scholar.toml"
-Role = Literal["planner", "reader", "writer", "juror"]
+Role = Literal["planner", "reader", "ideator", "writer", "juror"]
 Juror = Literal[
     "support", "completeness", "conflict", "posteriori", "policy", "personas", "teaching"
 ]

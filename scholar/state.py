@@ -6,7 +6,7 @@ Passages are kept by id, not by text; quotes are short and kept whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast
 
 from typing_extensions import TypedDict  # LangGraph's server cannot describe typing's own
 
@@ -18,9 +18,12 @@ from scholar.values import (
     Draft,
     Evidence,
     Hit,
+    Idea,
     Outcome,
+    Part,
     Prior,
     Section,
+    Seed,
     Step,
     Table,
     Task,
@@ -49,6 +52,24 @@ class Told:
     failed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What ideas are wanted for: the problem in one sentence, its entities, and papers near it."""
+
+    problem: str
+    entities: tuple[str, ...] = ()
+    papers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to become of the ideas `ids`, as a person or the run asks; `most` new ones at most."""
+
+    do: Literal["merge", "more", "replace"]
+    ids: tuple[str, ...] = ()
+    most: int = 1
+
+
 def _first(known: Failure | None, later: Failure | None) -> Failure | None:
     # Steps are searched in parallel, and what breaks one breaks the others too.
     return later and (known or later)
@@ -62,7 +83,9 @@ class Question(TypedDict, total=False):
     """What the graph takes in: `question`, and what may be chosen for this run.
 
     With the `task` review, `question` is its topic, `columns` the names of the columns of its table
-    and `sections` the most it may have.
+    and `sections` the most it may have. With the task ideas it is their topic, `wanted` is how many
+    there shall be, `new` how many that no prior work has, and `interactive` says that a person
+    chooses among them; with the task proposal, `idea` is the one to work out.
     """
 
     question: str
@@ -72,6 +95,10 @@ class Question(TypedDict, total=False):
     task: Task
     columns: list[str]
     sections: int
+    wanted: int
+    new: int
+    interactive: bool
+    idea: Idea | None
 
 
 class State(Question, total=False):
@@ -97,6 +124,14 @@ class State(Question, total=False):
     asks: list[Column]
     written: int
     table: Table | None
+    theme: Theme | None
+    seeds: Annotated[list[Seed], _grown]
+    lost: Annotated[list[str], _grown]
+    ideas: list[Idea]
+    made: int
+    wishes: list[Wish]
+    choices: int
+    proposal: list[Part]
     draft: Draft | None
     dropped: int
     revision: int
@@ -109,7 +144,17 @@ class State(Question, total=False):
     answer: Answer
 
 
-_COUNTS = ("rounds", "material", "written", "dropped", "revision", "search_rounds")
+_COUNTS = (
+    "rounds",
+    "material",
+    "written",
+    "made",
+    "choices",
+    "dropped",
+    "revision",
+    "search_rounds",
+)
+_GROWING = ("searched", "hits", "told", "added", "seeds", "lost", "notes", "calls")
 
 
 def blank() -> State:
@@ -124,10 +169,13 @@ def blank() -> State:
             "premises": [],
             "outline": [],
             "asks": [],
+            "ideas": [],
+            "wishes": [],
+            "proposal": [],
             "more": False,
-            **dict.fromkeys(("searched", "hits", "told", "added", "notes", "calls"), None),
+            **dict.fromkeys(_GROWING, None),
             **dict.fromkeys(_COUNTS, 0),
-            **dict.fromkeys(("prior", "draft", "table", "decision", "failure"), None),
+            **dict.fromkeys(("prior", "draft", "table", "theme", "decision", "failure"), None),
         },
     )
 
@@ -140,6 +188,11 @@ def draft_of(state: State) -> Draft:
 def is_review(state: State) -> bool:
     """Whether a review is asked for instead of an answer."""
     return state.get("task") == "review"
+
+
+def is_about_ideas(state: State) -> bool:
+    """Whether ideas are asked for, or one of them is to be worked out."""
+    return state.get("task") in ("ideas", "proposal")
 
 
 class Branch(TypedDict):
