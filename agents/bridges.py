@@ -33,6 +33,10 @@ MOST_CONCEPTS = 400
 """Concepts compared with the topic; embedding them takes a second or two."""
 STEPS = (2, 3)
 """Facts in a row that join the topic to a remote concept, as the tool `paths` finds them."""
+FEW, NEAREST = 30, 2
+"""A library of fewer papers has too few that are not near the topic, so only the nearest are left
+out.
+"""
 PATHS_TRIED = 12
 """Far ends to which a path is looked up; each is a walk over the graph."""
 
@@ -107,7 +111,8 @@ def _reached(facts: Iterable[Fact], starts: Sequence[str]) -> dict[str, str]:
 async def _to_concepts(topic: str, theme: Theme, context: Context, most: int) -> list[Bridge]:
     """Concepts of cards, else the matters of papers, that are weakly related to the topic."""
     papers = await context.library.papers()
-    others = [paper for paper in papers if paper.id not in theme.papers and paper.title]
+    near = theme.papers if len(papers) >= FEW else theme.papers[:NEAREST]
+    others = [paper for paper in papers if paper.id not in near and paper.title]
     cards = await context.library.cards([paper.id for paper in others])
     named = {entity: card.paper_id for card in cards for entity in card.entities}
     concepts = named or {paper.title: paper.id for paper in others}

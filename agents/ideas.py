@@ -110,7 +110,8 @@ async def theme(state: State, context: Context) -> Update:
     if not context.has_models:
         return await extractor.read_without_model(state, context)
     notes: list[str] = []
-    problem, entities = topic, ()
+    problem = topic
+    entities: tuple[str, ...] = ()
     try:
         reply = await context.ask(prompts.render("theme", question=topic), _Theme)
         problem = reply.problem or topic

@@ -16,8 +16,8 @@ from scholar.values import Idea
 ALIKE = 0.9
 """Cosine of the library's embedder from which on two ideas are one."""
 ALIKE_WORDS = 0.7
-"""The same by the words that two texts share, where there is no embedder: two wordings of one idea
-share about three quarters of their longer words, different ideas on one topic about a third.
+"""The same by the words that two texts share, where there is no embedder. Reworded ideas pass it:
+words alone cannot tell that they are the same.
 """
 _WORD = re.compile(r"\w{4,}")
 
@@ -27,9 +27,20 @@ async def likenesses(texts: Sequence[str], library: Library) -> tuple[NDArray[An
     vectors = await library.embed(texts)
     if vectors is not None:
         return vectors @ vectors.T, ALIKE
+    return _by_words(texts), ALIKE_WORDS
+
+
+def _by_words(texts: Sequence[str]) -> NDArray[Any]:
+    """Cosines of the words of `texts`, those counting little that most of them have."""
     words = [set(_WORD.findall(text.lower())) for text in texts]
-    shared = [[len(a & b) / np.sqrt(max(1, len(a) * len(b))) for b in words] for a in words]
-    return np.asarray(shared), ALIKE_WORDS
+    places = {word: n for n, word in enumerate(sorted(set().union(*words)))}
+    counts = np.zeros((len(texts), len(places)))
+    for row, found in enumerate(words):
+        counts[row, [places[word] for word in found]] = 1
+    weighed = counts * np.log((len(texts) + 1) / np.maximum(counts.sum(0), 1))
+    norms = np.linalg.norm(weighed, axis=1, keepdims=True)
+    unit = weighed / np.maximum(norms, 1e-9)
+    return np.asarray(unit @ unit.T)
 
 
 async def distinct(ideas: Sequence[Idea], library: Library) -> tuple[list[Idea], list[str]]:

@@ -73,7 +73,8 @@ async def check(state: State, context: Context) -> Update:
     total = (await context.library.stats()).papers
     where = (f"library ({total} papers)", *(("arXiv",) if outside.allowed else ()))
     replies = await asyncio.gather(
-        *(_check(idea, where, outside, context) for idea in waiting), return_exceptions=True
+        *(_check(idea, state["question"], where, outside, context) for idea in waiting),
+        return_exceptions=True,
     )
     notes, failure = told_of(waiting, replies, "could not be checked for novelty")
     found: dict[str, Novelty] = {}
@@ -93,9 +94,9 @@ async def check(state: State, context: Context) -> Update:
 
 
 async def _check(
-    idea: Idea, where: tuple[str, ...], outside: _Outside, context: Context
+    idea: Idea, topic: str, where: tuple[str, ...], outside: _Outside, context: Context
 ) -> tuple[Novelty, list[Hit]]:
-    passages, hits = await lookup.passages_near(queries(idea), context, PASSAGES)
+    passages, hits = await lookup.passages_near(queries(idea, topic), context, PASSAGES)
     listed = outside.listed.get(idea.id, ())
     if not passages:
         why = "The search found no passage to compare it with."
@@ -111,13 +112,16 @@ async def _check(
     return Novelty(verdict, tuple(nearest), where, why, listed), hits
 
 
-def queries(idea: Idea) -> list[str]:
-    """What is searched for: what the idea claims as new, does and expects, each by itself."""
+def queries(idea: Idea, topic: str) -> list[str]:
+    """What is searched for: what the idea claims as new, does and expects, each by itself, and the
+    topic, where its nearest work is to be expected.
+    """
     return [
         *idea.claims,
         idea.method or idea.summary,
         idea.hypothesis,
         f"{idea.title}. {idea.summary}",
+        topic,
     ]
 
 

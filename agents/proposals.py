@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scholar.agents import ideas as generator
 from scholar.agents.checks import stands
@@ -68,14 +69,15 @@ def _checked(idea: Idea, passages: Mapping[str, Passage], known: frozenset[str])
         replace(sentence, citations=_standing_of(sentence.citations, passages))
         for sentence in idea.grounds
     )
-    fields = ("title", "summary", "problem", "hypothesis", "method", "expected")
+    names = ("title", "summary", "problem", "hypothesis", "method", "expected")
+    written: dict[str, Any] = {n: without_addresses(getattr(idea, n), known) for n in names}
     return replace(
         idea,
         roots=roots,
         parents=parents_of(roots),
         grounds=tuple(sentence for sentence in grounds if sentence.citations),
         novelty=_novelty(idea.novelty or _NOT_CHECKED, passages, known),
-        **{name: without_addresses(getattr(idea, name), known) for name in fields},
+        **written,
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from scholar.context import Context
 from scholar.library import Library
-from scholar.state import State
 from scholar.values import Idea
 
 
@@ -21,16 +20,16 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Ranked:
     id: str
+    place: int
     score: float
     low: float
     high: float
-    place: int
     scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    ranked: tuple[Ranked, ...] = ()
+    standings: tuple[Ranked, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -46,5 +45,5 @@ async def inspirations(
     return [Candidate(id, score) for id, score in order]
 
 
-async def rank(ideas: Sequence[Idea], state: State, context: Context) -> Ranking:
+async def rank(ideas: Sequence[Idea], question: str, context: Context) -> Ranking:
     return Ranking()

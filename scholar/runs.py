@@ -10,7 +10,8 @@ from os import PathLike, fspath
 from typing import Any, Self
 
 from scholar import settings as settings_module
-from scholar.agents import ideas, outliner, publisher
+from scholar.agents import ideas as generator
+from scholar.agents import outliner, publisher
 from scholar.context import Consult, Services, context_for
 from scholar.errors import UsageError
 from scholar.estimate import Estimate, estimate
@@ -176,11 +177,10 @@ class Scholar:
         self,
         topic: str,
         *,
-        wanted: int = ideas.IDEAS,
+        wanted: int = generator.IDEAS,
         new: int = 0,
         interactive: bool = False,
         preset: str | None = None,
-        k: int | None = None,
     ) -> Answer:
         """Propose `wanted` research ideas on `topic`: they are the answer's `ideas`.
 
@@ -189,7 +189,7 @@ class Scholar:
         Raises UsageError where any of these cannot be used.
         """
         run = self.start_ideas(
-            topic, wanted=wanted, new=new, interactive=interactive, preset=preset, k=k
+            topic, wanted=wanted, new=new, interactive=interactive, preset=preset
         )
         return await _answer_of(run)
 
@@ -197,30 +197,27 @@ class Scholar:
         self,
         topic: str,
         *,
-        wanted: int = ideas.IDEAS,
+        wanted: int = generator.IDEAS,
         new: int = 0,
         interactive: bool = False,
         preset: str | None = None,
-        k: int | None = None,
     ) -> Run:
         """The run of `ideas` that has not begun, as `start`; raises UsageError as `ideas`."""
-        run = self.start(topic, preset=preset, k=k)
-        if not 1 <= (new or wanted) <= ideas.MOST_IDEAS:
+        run = self.start(topic, preset=preset)
+        if not 1 <= (new or wanted) <= generator.MOST_IDEAS:
             raise UsageError(
                 f"A run cannot propose {new or wanted} ideas; "
-                f"give a number from 1 to {ideas.MOST_IDEAS}."
+                f"give a number from 1 to {generator.MOST_IDEAS}."
             )
         run.question.update(Question(task="ideas", wanted=wanted, new=new, interactive=interactive))
         return run
 
-    def start_proposal(
-        self, topic: str, idea: Idea, *, preset: str | None = None, k: int | None = None
-    ) -> Run:
+    def start_proposal(self, topic: str, idea: Idea, *, preset: str | None = None) -> Run:
         """A run that works `idea`, proposed on `topic`, out into a proposal of two pages.
 
         The parts are the answer's `proposal`.
         """
-        run = self.start(topic, preset=preset, k=k)
+        run = self.start(topic, preset=preset)
         run.question.update(Question(task="proposal", idea=idea))
         return run
 

@@ -63,7 +63,7 @@ class Theme:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to become of the ideas `ids`, as a person or the run asks; `most` new ones at most."""
+    """What is to become of the ideas `ids`, by at most `most` new ones."""
 
     do: Literal["merge", "more", "replace"]
     ids: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from scholar.cli.default import WithDefault
+
 app = typer.Typer(
     name="scholar",
     help="Ask a question of papers. Every sentence of the answer stands on a verbatim quote.",
@@ -121,6 +123,73 @@ def review(
     asked = reviewing.Asked(topic, columns, sections, preset or "review", k)
     form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
     common.run(reviewing.review(asked, sources or [], flags, form))
+
+
+_ideas = typer.Typer(
+    cls=WithDefault, help="Propose research ideas on a topic, or work one of them out."
+)
+app.add_typer(_ideas, name="ideas")
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")]
+
+
+@_ideas.command(
+    WithDefault.name_of_default, epilog="scholar ideas refine ID works one of them out."
+)
+def ideas(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic or background, in quotes.")],
+    wanted: Annotated[int, typer.Option("-n", min=1, max=8, help="How many.")] = 6,
+    new: Annotated[
+        int, typer.Option(min=0, max=8, help="So many new ones: known ideas are replaced.")
+    ] = 0,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Choose among them before they are ranked.")
+    ] = False,
+    sources: Sources = None,
+    preset: Preset = None,
+    model: Model = None,
+    budget_dollars: Dollars = None,
+    budget_tokens: Tokens = None,
+    budget_seconds: Seconds = None,
+    no_cache: NoCache = False,
+    markdown: Markdown = False,
+    json: Json = False,
+) -> None:
+    """Propose research ideas on a topic, each with its nearest prior work quoted."""
+    from scholar.cli import asking, common
+    from scholar.cli import ideas as commands
+
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
+    flags = asking.flags(preset, model, budget, no_cache)
+    asked = commands.Asked(topic, wanted, new, interactive)
+    form: commands.Form = "json" if json else "markdown" if markdown else "terminal"
+    common.run(commands.propose(asked, sources or [], flags, form))
+
+
+@_ideas.command("refine")
+def ideas_refine(
+    idea: Annotated[
+        str, typer.Argument(metavar="ID", help="A run and an idea of it, as in 7f3a.2.")
+    ],
+    file: Annotated[
+        str, typer.Option("--from", metavar="FILE", help="What ideas --json of that run wrote.")
+    ] = "",
+    preset: Preset = None,
+    model: Model = None,
+    budget_dollars: Dollars = None,
+    budget_tokens: Tokens = None,
+    budget_seconds: Seconds = None,
+    no_cache: NoCache = False,
+    markdown: Markdown = False,
+    json: Json = False,
+) -> None:
+    """Work one idea out into a proposal of two pages, every statement on papers quoted."""
+    from scholar.cli import asking, common
+    from scholar.cli import ideas as commands
+
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
+    flags = asking.flags(preset, model, budget, no_cache)
+    form: commands.Form = "json" if json else "markdown" if markdown else "terminal"
+    common.run(commands.refine(idea, file, flags, form))
 
 
 @app.command()

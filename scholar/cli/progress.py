@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,12 +17,13 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from scholar import events, report
+from scholar.cli import choosing
 from scholar.events import Event
 from scholar.values import Inquiry, Step
 
 DRAFT_LINES = 8
 """Lines of the growing draft that stay in view."""
-NAME_WIDTH = 9
+NAME_WIDTH = 11
 TIME_WIDTH = 9
 
 
@@ -49,8 +50,12 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    async def consult(self, inquiry: Inquiry) -> bool:
-        """Whether the user says yes to `inquiry`; anything but y or yes is a no."""
+    async def consult(self, inquiry: Inquiry) -> bool | list[dict[str, Any]]:
+        """Whether the user says yes to `inquiry`; anything but y or yes is a no. To one about ideas
+        the reply is what is to become of them.
+        """
+        if inquiry.kind == "ideas":
+            return await self._choose(inquiry)
         async with self._asking:
             self._live.stop()
             question = Text(f"{report.plain(inquiry.text)} [y/N] ")
@@ -61,6 +66,22 @@ class Progress:
                 if self._console.is_terminal:
                     self._live.start()
         return answer.strip().lower() in ("y", "yes")
+
+    async def _choose(self, inquiry: Inquiry) -> list[dict[str, Any]]:
+        async with self._asking:
+            self._live.stop()
+            self._console.print(Text(report.plain(choosing.shown(inquiry))))
+            try:
+                while True:
+                    self._console.print(Text("> "), end="")
+                    wishes, unknown = choosing.understood(await _line_of_input())
+                    if not unknown:
+                        return wishes
+                    said = "; ".join(map(report.plain, unknown))
+                    self._console.print(Text(f"Not understood: {said}"))
+            finally:
+                if self._console.is_terminal:
+                    self._live.start()
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -104,6 +125,21 @@ class Progress:
             case events.Tabled(papers, columns, said):
                 cells = papers * len(columns)
                 self._line("table", f"{_count(papers, 'paper')}, {said} of {cells} cells said")
+            case _:
+                self._show_ideas(event)
+
+    def _show_ideas(self, event: Event) -> None:
+        match event:
+            case events.Seeded(route, thoughts):
+                self._line(route, _count(thoughts, "thought"))
+                self._doing("thinking")
+            case events.Proposed(titles):
+                self._line("ideas", _count(len(titles), "idea"))
+                for title in titles:
+                    self._line("", title, timed=False, one_line=True)
+                self._doing("working them out")
+            case events.Placed(title, verdict):
+                self._line("novelty", f"{verdict}: {title}")
             case _:
                 self._show_delay(event)
 
