@@ -132,9 +132,7 @@ app.add_typer(_ideas, name="ideas")
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")]
 
 
-@_ideas.command(
-    WithDefault.name_of_default, epilog="scholar ideas refine ID works one of them out."
-)
+@_ideas.command(WithDefault.default, epilog="See scholar ideas refine too.")
 def ideas(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic or background, in quotes.")],
     wanted: Annotated[int, typer.Option("-n", min=1, max=8, help="How many.")] = 6,
