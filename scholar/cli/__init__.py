@@ -153,14 +153,13 @@ def ideas(
     json: Json = False,
 ) -> None:
     """Propose research ideas on a topic, each with its nearest prior work quoted."""
-    from scholar.cli import asking, common
-    from scholar.cli import ideas as commands
+    from scholar.cli import asking, common, inventing
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(preset, model, budget, no_cache)
-    asked = commands.Asked(topic, wanted, new, interactive)
-    form: commands.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(commands.propose(asked, sources or [], flags, form))
+    asked = inventing.Asked(topic, wanted, new, interactive)
+    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
+    common.run(inventing.propose(asked, sources or [], flags, form))
 
 
 @_ideas.command("refine")
@@ -181,13 +180,12 @@ def ideas_refine(
     json: Json = False,
 ) -> None:
     """Work one idea out into a proposal of two pages, every statement on papers quoted."""
-    from scholar.cli import asking, common
-    from scholar.cli import ideas as commands
+    from scholar.cli import asking, common, inventing
 
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(preset, model, budget, no_cache)
-    form: commands.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(commands.refine(idea, file, flags, form))
+    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
+    common.run(inventing.refine(idea, file, flags, form))
 
 
 @app.command()
