@@ -37,6 +37,10 @@ FEW, NEAREST = 30, 2
 """A library of fewer papers has too few that are not near the topic, so only the nearest are left
 out.
 """
+LOOKED_INTO = 3
+"""Passages of a paper in which a sentence on its concept is looked up; each takes a tenth of a
+second to embed.
+"""
 PATHS_TRIED = 12
 """Far ends to which a path is looked up; each is a walk over the graph."""
 
@@ -164,7 +168,7 @@ def _apart(chosen: Sequence[int], likeness: np.ndarray) -> list[int]:
 
 
 async def _of_paper(concept: str, paper: Paper, context: Context) -> Bridge | None:
-    passages = await context.library.passages_of(paper.id)
+    passages = await lookup.best_of(paper, concept, context, LOOKED_INTO)
     roots = await lookup.sentences_for(concept, passages, context, most=1)
     if not roots:
         return None

@@ -138,7 +138,7 @@ async def inspire(state: State, context: Context) -> Update:
     known = state["theme"]
     assert known is not None
     asked = {"question": state["question"], "problem": known.problem, "most": PAPERS}
-    passages = await _passages_of(known, state["question"], context)
+    passages = await _passages_of(known, context)
     papers = list(dict.fromkeys(passage.paper_id for passage in passages))
     windows = [
         window
@@ -157,15 +157,14 @@ async def inspire(state: State, context: Context) -> Update:
     return _unless_lost("inspire", {**update, "read": read}, replies, context)
 
 
-async def _passages_of(known: Theme, topic: str, context: Context) -> list[Passage]:
+async def _passages_of(known: Theme, context: Context) -> list[Passage]:
     """Of each paper its beginning and where it comes nearest to the problem."""
-    query = " ".join((topic, known.problem, *known.entities))
+    query = " ".join((known.problem, *known.entities))
     chosen: list[Passage] = []
-    for id in known.papers:
-        passages = await context.library.passages_of(id)
-        found = await context.library.extract(query, passages, PASSAGES * 2)
-        near = [passage for extract in found if (passage := extract.passage) != passages[0]]
-        chosen += list({p.id: p for p in (*passages[:1], *near, *passages)}.values())[:PASSAGES]
+    for paper in await context.library.papers(list(known.papers)):
+        first = (await context.library.passages_of(paper.id))[:1]
+        near = await lookup.best_of(paper, query, context, PASSAGES)
+        chosen += list({passage.id: passage for passage in (*first, *near)}.values())[:PASSAGES]
     return chosen
 
 

@@ -10,10 +10,10 @@ from scholar.agents.evidence import TITLE, Shown
 from scholar.context import Context
 from scholar.library import Extract
 from scholar.state import Update
-from scholar.values import Citation, Evidence, Hit, Passage
+from scholar.values import Citation, Evidence, Hit, Paper, Passage
 
-DEPTH = 8
-"""Passages that each query of several brings."""
+DEPTH = 50
+"""Passages that a search goes through for those of one paper, since it finds other papers' too."""
 
 
 async def passages_near(
@@ -22,11 +22,25 @@ async def passages_near(
     """The passages that fit `queries` best, the queries taking turns, and the hits they were."""
     asked = list(dict.fromkeys(query for query in queries if query.strip()))
     rankings = await asyncio.gather(
-        *(context.library.search(query, DEPTH, strategy=context.preset.search) for query in asked)
+        *(context.library.search(query, most, strategy=context.preset.search) for query in asked)
     )
-    turns = (hit for row in zip_longest(*rankings) for hit in row if hit is not None)
-    hits = list({hit.passage_id: hit for hit in reversed(list(turns))}.values())[::-1][:most]
+    first: dict[str, Hit] = {}
+    for hit in (hit for row in zip_longest(*rankings) for hit in row if hit is not None):
+        first.setdefault(hit.passage_id, hit)
+    hits = list(first.values())[:most]
     return await context.library.passages([hit.passage_id for hit in hits]), hits
+
+
+async def best_of(paper: Paper, query: str, context: Context, most: int) -> list[Passage]:
+    """The passages of `paper` that a search for `query` finds, else those it begins with."""
+    passages = await context.library.passages_of(paper.id)
+    if len(passages) <= most:
+        return passages
+    # With the paper's title in the query, its own passages come first.
+    hits = await context.library.search(f"{paper.title} {query}", DEPTH)
+    own = {passage.id: passage for passage in passages}
+    found = [own[hit.passage_id] for hit in hits if hit.passage_id in own]
+    return list({p.id: p for p in (*found, *passages)}.values())[:most]
 
 
 def looked_at(queries: Iterable[str], hits: Iterable[Hit]) -> Update:
