@@ -103,8 +103,9 @@ def told_of(
 
 async def _work_out(idea: Idea, state: State, context: Context) -> tuple[Idea, list[Hit]]:
     query = f"{idea.title}. {idea.summary}"
-    passages, hits = await lookup.passages_near([query], context, NEAR)
-    near = await lookup.sentences_for(query, passages, context, QUOTES)
+    passages, hits = await lookup.passages_near([query, state["question"]], context, NEAR)
+    about = f"{query} {state['question']}"
+    near = await lookup.sentences_for(about, passages, context, QUOTES)
     quotes = lookup.offered((*idea.roots, *near))
     thoughts = [
         seed.text

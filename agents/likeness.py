@@ -37,7 +37,7 @@ def _by_words(texts: Sequence[str]) -> NDArray[Any]:
     counts = np.zeros((len(texts), len(places)))
     for row, found in enumerate(words):
         counts[row, [places[word] for word in found]] = 1
-    weighed = counts * np.log((len(texts) + 1) / np.maximum(counts.sum(0), 1))
+    weighed = counts * (1 + np.log(len(texts) / np.maximum(counts.sum(0), 1)))
     norms = np.linalg.norm(weighed, axis=1, keepdims=True)
     unit = weighed / np.maximum(norms, 1e-9)
     return np.asarray(unit @ unit.T)

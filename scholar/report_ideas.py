@@ -131,7 +131,7 @@ def _idea(idea: Idea, answer: Answer, numbers: Mapping[str, int]) -> Iterator[Re
     yield hanging(f"{idea.id:>2}  ", plain(idea.title), style="bold")
     told = [_VERDICTS[idea.novelty.verdict] if idea.novelty else _VERDICTS["unchecked"]]
     told += [_ROUTES[idea.route], *_standing(idea, answer)]
-    yield Text(f"    {' · '.join(told)}", style="dim")
+    yield hanging("    ", " · ".join(told), style="dim")
     yield hanging("    ", plain(idea.summary))
     for name, text in _fields(idea):
         yield hanging(f"    {name:<{_LABEL}}", plain(text))
@@ -158,6 +158,7 @@ def _fields(idea: Idea) -> list[tuple[str, str]]:
         ("Metric", trial.metric),
         ("Expected", idea.expected),
         ("Risks", "; ".join(risk.rstrip(".") for risk in idea.risks)),
+        ("Scores", _criteria(idea)),
     ]
     return [(name, text) for name, text in named if text]
 
@@ -169,10 +170,14 @@ def _standing(idea: Idea, answer: Answer) -> list[str]:
     places = Counter(other.standing.place for other in answer.ideas if other.standing)
     tied = ", tied" if places[idea.standing.place] > 1 else ""
     standing = idea.standing
-    criteria = ", ".join(f"{name} {score:.2f}" for name, score in standing.criteria.items())
     said = f"place {standing.place}{tied}: {standing.score:.2f}"
     said += f" ({standing.low:.2f} to {standing.high:.2f})"
-    return [said, criteria] if criteria else [said]
+    return [said]
+
+
+def _criteria(idea: Idea) -> str:
+    scores = idea.standing.criteria if idea.standing else {}
+    return ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
 
 
 def _near(near: Nearest, numbers: Mapping[str, int]) -> str:
