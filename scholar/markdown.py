@@ -22,7 +22,7 @@ def to_markdown(answer: Answer) -> str:
     return "\n\n".join(_blocks(answer)) + "\n"
 
 
-class Marks:
+class _Marks:
     """The mark of each quote: the number of its paper, and a letter where it has several."""
 
     def __init__(self, answer: Answer) -> None:
@@ -50,85 +50,84 @@ def _letter(n: int) -> str:
 
 
 def _blocks(answer: Answer) -> Iterator[str]:
-    marks = Marks(answer)
-    yield f"# {escaped(answer.question)}"
+    marks = _Marks(answer)
+    yield f"# {_text(answer.question)}"
     yield from _written(answer, marks)
     if table := _table(answer, marks):
         yield "## The papers side by side"
         yield table
     if answer.bibliography:
         yield "## References"
-        yield "\n".join(references(answer, marks))
+        yield "\n".join(_references(answer, marks))
     yield "## About this answer"
     yield "\n".join(_about(answer))
 
 
-def _written(answer: Answer, marks: Marks) -> Iterator[str]:
+def _written(answer: Answer, marks: _Marks) -> Iterator[str]:
     if answer.outcome is Outcome.NO_EVIDENCE:
         yield "The library does not answer this."
     if any(s.text != s.citations[0].quote for s in answer.sentences):
         yield _prose(answer.sentences, marks)
     for section in answer.review.sections if answer.review else ():
-        yield f"## {escaped(section.title)}"
+        yield f"## {_text(section.title)}"
         yield _prose(section.sentences, marks)
     if answer.conflicts:
         yield "## Where the sources disagree"
     for conflict in answer.conflicts:
         sides = (f"- {_cited(side, marks)}" for side in conflict.sides)
-        yield "\n".join((f"{escaped(conflict.about)}:\n", *sides))
+        yield "\n".join((f"{_text(conflict.about)}:\n", *sides))
 
 
-def _prose(sentences: Sequence[CitedSentence], marks: Marks) -> str:
+def _prose(sentences: Sequence[CitedSentence], marks: _Marks) -> str:
     return " ".join(_cited(sentence, marks) for sentence in sentences)
 
 
-def _cited(sentence: CitedSentence, marks: Marks) -> str:
+def _cited(sentence: CitedSentence, marks: _Marks) -> str:
     """The sentence with the marks of its quotes before its full stop."""
-    text = escaped(sentence.text)
+    text = _text(sentence.text)
     stop = text[-1] if text.endswith((".", "?")) else "."
     return f"{text.removesuffix(stop)} {marks.all_of(sentence.citations)}{stop}"
 
 
-def _table(answer: Answer, marks: Marks) -> str:
+def _table(answer: Answer, marks: _Marks) -> str:
     table = answer.review.table if answer.review else None
     if table is None:
         return ""
     papers = {paper.id: paper for paper in answer.bibliography}
     rows = (
-        [escaped(short(papers[row.paper_id])), *(_cell(cell, marks) for cell in row.cells)]
+        [_text(short(papers[row.paper_id])), *(_cell(cell, marks) for cell in row.cells)]
         for row in table.rows
     )
-    head = ["Paper", *map(escaped, table.columns)]
+    head = ["Paper", *map(_text, table.columns)]
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(cell: Cell, marks: Marks) -> str:
-    return f"{escaped(cell.text)} {marks.all_of([cell.citation])}" if cell.citation else NOT_SAID
+def _cell(cell: Cell, marks: _Marks) -> str:
+    return f"{_text(cell.text)} {marks.all_of([cell.citation])}" if cell.citation else NOT_SAID
 
 
-def references(answer: Answer, marks: Marks) -> Iterator[str]:
-    """The lines of the bibliography, each paper with its quotes under their marks."""
+def _references(answer: Answer, marks: _Marks) -> Iterator[str]:
     for n, paper in enumerate(answer.bibliography, start=1):
-        yield f"{n}. {escaped(reference(paper))}"
+        yield f"{n}. {_text(reference(paper))}"
         for citation in marks.quotes[paper.id]:
             place = f", p. {citation.page}" if citation.page else ""
-            yield f"    - {marks.of(citation)}{place}: “{escaped(citation.quote)}”"
+            yield f"    - {marks.of(citation)}{place}: “{_text(citation.quote)}”"
 
 
 def _about(answer: Answer) -> Iterator[str]:
     coverage = answer.coverage
     yield f"- Quotes from {coverage.read} of {coverage.found} papers found."
     if coverage.searches:
-        yield f"- Searched for: {escaped('; '.join(coverage.searches))}"
+        yield f"- Searched for: {_text('; '.join(coverage.searches))}"
     for verdict in answer.verdicts:
         reasons = "" if verdict.failed else "; ".join(verdict.reasons)
-        yield f"- Juror {escaped(vote(verdict))}{': ' if reasons else ''}{escaped(reasons)}"
-    yield from (f"- {escaped(note)}" for note in answer.notes)
-    yield f"- {escaped(cost(answer.usage))}."
+        yield f"- Juror {_text(vote(verdict))}{': ' if reasons else ''}{_text(reasons)}"
+    yield from (f"- {_text(note)}" for note in answer.notes)
+    yield f"- {_text(cost(answer.usage))}."
 
 
-def escaped(text: str) -> str:
+def _text(text: str) -> str:
     """`text` on one line, with what Markdown would take for markup escaped."""
     line = _MARKUP.sub(r"\\\1", " ".join(plain(text).split()))
     return _LIST.sub(r"\\\1", line)

@@ -12,7 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from scholar.errors import UsageError
-from scholar.markdown import Marks, escaped, references
+from scholar.markdown import _Marks as Marks
+from scholar.markdown import _references as references
+from scholar.markdown import _text as escaped
 from scholar.report import cost, hanging, paper_to_json, plain, reference
 from scholar.values import Answer, Citation, Idea, Nearest, Part, Statement
 

@@ -28,7 +28,7 @@ for name in names:
     assert prompts.render(name, **values).system
 for agent in agents:
     importlib.import_module(f'scholar.agents.{agent}')
-for file in ('py.typed', 'answer.schema.json', 'presets.toml', 'prices.toml'):
+for file in ('py.typed', 'answer.schema.json', 'ideas.schema.json', 'presets.toml', 'prices.toml'):
     assert resources.files('scholar').joinpath(file).is_file(), file
 for name in ('agents', 'prompts', 'tests'):
     assert importlib.util.find_spec(name) is None, f'{name} was installed beside scholar'

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import typer
 
-from scholar import report, report_ideas
+from scholar import report, report_ideas, settings
 from scholar.cli.asking import drive, exit_code_of
 from scholar.cli.common import err, out, print_json
 from scholar.errors import UsageError
@@ -52,11 +52,12 @@ async def refine(name: str, file: str, flags: dict[str, Any], form: Form) -> int
             "scholar ideas prints at its end."
         )
 
-    def start(scholar: Scholar) -> Run:
-        topic, idea = _from_file(file, idea_id) if file else _of_run(scholar, run_id, idea_id)
-        return scholar.start_proposal(topic, idea)
-
-    return _print(await drive(flags, [], start), form)
+    if file:
+        topic, idea = _from_file(file, idea_id)
+    else:
+        topic, idea = await _of_run(flags, run_id, idea_id)
+    answer = await drive(flags, [], lambda scholar: scholar.start_proposal(topic, idea))
+    return _print(answer, form)
 
 
 def _from_file(file: str, idea_id: str) -> tuple[str, Idea]:
@@ -69,14 +70,14 @@ def _from_file(file: str, idea_id: str) -> tuple[str, Idea]:
     return report_ideas.from_json(data, idea_id)
 
 
-def _of_run(scholar: Scholar, run_id: str, idea_id: str) -> tuple[str, Idea]:
-    runs = getattr(scholar, "runs", None)
-    if runs is None:
-        raise UsageError(
-            "Runs are not kept yet; keep the ideas with --json and name that file with --from."
-        )
-    row = runs.get(runs.find(run_id))
-    answer: Answer | None = row.answer
+async def _of_run(flags: dict[str, Any], run_id: str, idea_id: str) -> tuple[str, Idea]:
+    async with Scholar(settings.load(**flags)) as scholar:
+        runs: Any = getattr(scholar, "runs", None)
+        if runs is None:
+            raise UsageError(
+                "Runs are not kept yet; keep the ideas with --json and name that file with --from."
+            )
+        answer: Answer | None = await runs.answer(run_id)
     idea = next((i for i in answer.ideas if i.id == idea_id), None) if answer else None
     if answer is None or idea is None:
         raise UsageError(f"The run {run_id} has no idea {idea_id}; see scholar runs show {run_id}.")
