@@ -74,13 +74,14 @@ async def stocked(settings: Settings, request: Any) -> AsyncIterator[tuple[Libra
     library = Library(known)
     await library.add([planted.entry for planted in HALVES[0]])
     if DATA.is_dir() and request.param == "auto":  # words alone do not find other words among many
-        await library.add(_abstracts())
+        await library.add(abstracts(120))
     yield library, known
     library.close()
 
 
-def _abstracts() -> list[Entry]:
-    lines = (DATA / "acl2022" / "papers.jsonl").read_text("utf-8").splitlines()[:120]
+def abstracts(most: int) -> list[Entry]:
+    """The first `most` of 200 real abstracts."""
+    lines = (DATA / "acl2022" / "papers.jsonl").read_text("utf-8").splitlines()[:most]
     entries = []
     for row in map(json.loads, lines):
         paper = Paper(f"file:{row['_id']}", row["title"], year=2022, holds="abstract")

@@ -13,6 +13,7 @@ import embedding_rate
 import evidence
 import gateway
 import graph_walk
+import ideas
 import ingest
 import kill
 import local
@@ -36,6 +37,7 @@ def main() -> None:
     startup.main()
     rounds.main()
     presets.main()
+    ideas.main()
     concurrency.main()
     gateway.main()
     asyncio.run(evidence.main())
