@@ -13,8 +13,8 @@ import embedding_rate
 import evidence
 import gateway
 import graph_walk
-import ideas
 import ingest
+import inventing
 import kill
 import local
 import presets
@@ -37,7 +37,7 @@ def main() -> None:
     startup.main()
     rounds.main()
     presets.main()
-    ideas.main()
+    inventing.main()
     concurrency.main()
     gateway.main()
     asyncio.run(evidence.main())
