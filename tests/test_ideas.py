@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -21,28 +22,34 @@ from test_prompts import SMALLEST, _tokens, wordy  # noqa: F401
 
 from scholar import report_ideas
 from scholar.agents import ideas as generator
+from scholar.agents import publisher
 from scholar.agents.checks import own_words
 from scholar.agents.choosing import REPLACEMENTS, chosen
 from scholar.agents.likeness import ALIKE, distinct
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import Gateway
 from scholar.cli import choosing as commands
-from scholar.context import Services
+from scholar.context import Services, context_for
 from scholar.errors import ModelUnavailable, UsageError
 from scholar.graph import build_graph
 from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Budget, Settings
+from scholar.state import State
 from scholar.values import (
     Answer,
     Citation,
+    CitedSentence,
     Fact,
     Idea,
     Inquiry,
+    Nearest,
     Novelty,
     Outcome,
+    Part,
     Seed,
     Standing,
+    Statement,
 )
 
 TOPIC = "graph walks and sparse retrieval"
@@ -472,6 +479,49 @@ def test_commands_of_one_line_are_understood_and_others_are_told() -> None:
     assert commands.understood("  ") == ([], [])
     assert unknown == []
     assert commands.understood("hop 4; keep; drop 1 x")[1] == ["hop 4", "keep", "drop 1 x"]
+
+
+# The last check
+
+
+async def test_a_quote_that_no_longer_stands_takes_with_it_what_rests_on_it(
+    desk: OpenDesk,
+) -> None:
+    at = desk(inventive)
+    services = at.scholar.services
+    [passage, *_] = await services.library.passages_of(WALKS)
+    begins = passage.start + passage.text.index(RANKING)
+    true = Citation(WALKS, passage.id, RANKING, begins, begins + len(RANKING))
+    false = replace(true, quote=RANKING.replace("Graph walks", "Rovers"))
+    forged = Idea(
+        "1",
+        "Rovers",
+        "inspire",
+        "They walk.",
+        roots=(true, false),
+        grounds=(CitedSentence("So.", (false,)), CitedSentence("And so.", (true, false))),
+        novelty=Novelty("known", (Nearest(false, "all", ""),)),
+    )
+    part = Part("Plan", (Statement("It was so.", (false,)), Statement("It will be.")))
+    state: State = {
+        "question": TOPIC,
+        "run_id": "r",
+        "started": 0.0,
+        "task": "ideas",
+        "ideas": [forged],
+        "made": 1,
+        "proposal": [part],
+    }
+    answer = (await publisher.publish(state, context_for(state, services, lambda _: None)))[
+        "answer"
+    ]
+    [shown] = answer.ideas
+    assert shown.roots == (true,)
+    assert [ground.text for ground in shown.grounds] == ["And so."]
+    assert shown.novelty is not None
+    assert shown.novelty.verdict == "unchecked"
+    assert [s.text for p in answer.proposal for s in p.statements] == ["It will be."]
+    assert not faults(answer)
 
 
 # Leaps along facts
