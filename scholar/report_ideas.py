@@ -76,6 +76,7 @@ def from_json(data: object, id: str) -> tuple[str, Idea]:
         raise UsageError(f"There is no idea {id} in it; it has {ids}.")
     fields = {key: wanted.get(key) for key in Idea.__dataclass_fields__ if key in wanted}
     fields["roots"] = wanted.get("grew_from", [])
+    fields["standing"] = _standing_in(wanted.get("scores"))
     try:
         idea = TypeAdapter(Idea).validate_python(fields)
     except ValidationError as error:
@@ -84,6 +85,14 @@ def from_json(data: object, id: str) -> tuple[str, Idea]:
             "faults); give such a file."
         ) from None
     return str(data.get("topic", "")), idea
+
+
+def _standing_in(scores: object) -> dict[str, Any] | None:
+    """A standing as `_as_data` spread it out."""
+    if not isinstance(scores, Mapping):
+        return None
+    own = {key: scores[key] for key in ("place", "score", "low", "high") if key in scores}
+    return {**own, "criteria": {key: scores[key] for key in scores if key not in own}}
 
 
 # The terminal

@@ -654,10 +654,12 @@ async def test_markdown_names_each_quote_and_brings_no_markup_of_others(desk: Op
 
 async def test_an_idea_comes_back_from_its_json_as_it_was(desk: OpenDesk) -> None:
     answer = await desk(inventive).scholar.ideas(TOPIC, wanted=2)
+    placed = replace(answer.ideas[1], standing=Standing(1, 0.6, 0.4, 0.8, {"novelty": 0.7}))
+    answer = replace(answer, ideas=(answer.ideas[0], placed))
     data = json.loads(json.dumps(report_ideas.to_json(answer)))
     topic, back = report_ideas.from_json(data, "2")
     assert topic == TOPIC
-    assert back == answer.ideas[1]
+    assert back == placed
 
 
 @pytest.mark.parametrize("data", [[], {}, {"ideas": 3}, {"ideas": [{"id": "1"}]}, "x"])
