@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 
-from scholar.agents import extractor, lessons
+from scholar.agents import extractor, lessons, proposals
+from scholar.agents.checks import Stated, stands
 from scholar.agents.jury import agreed
 from scholar.context import Context
 from scholar.errors import LibraryError
 from scholar.events import Drafted
 from scholar.settings import Jury
-from scholar.state import Failure, State, Update, draft_of, is_review
-from scholar.text import addresses, figures, without_addresses
+from scholar.state import Failure, State, Update, draft_of, is_about_ideas, is_review
+from scholar.text import addresses, without_addresses
 from scholar.values import (
     Answer,
     Cell,
@@ -29,7 +29,6 @@ from scholar.values import (
     Draft,
     Evidence,
     Outcome,
-    Passage,
     Review,
     Row,
     Sentence,
@@ -39,6 +38,8 @@ from scholar.values import (
 )
 
 _WITHOUT_MODEL = (Outcome.MODEL_FAILED, Outcome.BUDGET_SPENT)
+_UNCHECKED: State = {"evidence": [], "table": None, "ideas": [], "seeds": [], "proposal": []}
+"""A run without all that stands on quotes."""
 
 
 async def verify(state: State, context: Context) -> Update:
@@ -64,22 +65,28 @@ async def publish(state: State, context: Context) -> Update:
     """
     failure = state.get("failure")
     try:
-        if failure and failure.outcome in _WITHOUT_MODEL and not state.get("evidence"):
+        nothing = not (state.get("evidence") or proposals.drafted(state))
+        if failure and failure.outcome in _WITHOUT_MODEL and nothing:
             state = {**state, **await extractor.read_without_model(state, context)}
         answer = await _answer(state, context)
     except LibraryError as error:
         # A quote that can no longer be checked is not published.
         failure = failure or Failure(Outcome.TOOLS_FAILED, str(error))
-        unchecked: State = {**state, "evidence": [], "table": None, "failure": failure}
+        unchecked: State = {**state, **_UNCHECKED, "failure": failure}
         answer = await _answer(unchecked, context)
     answer = await lessons.learn(state, answer, context)
     # What the same thread asks next is a question again, unless it says otherwise.
-    return {"answer": answer, "task": "answer", "columns": []}
+    return {"answer": answer, "task": "answer", "columns": [], "interactive": False, "new": 0}
 
 
 async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
-    outcome = _outcome(state, evidence, context.settings.jury)
+    found = await proposals.checked(state, context)
+    outcome = (
+        proposals.outcome(state, found)
+        if found.ideas or state.get("made")
+        else _outcome(state, evidence, context.settings.jury)
+    )
     # A run that was cut short may hold a draft that `verify` has not seen.
     draft = await _checked(draft_of(state), evidence, state["question"], context)
     if outcome is Outcome.NO_EVIDENCE:
@@ -101,6 +108,7 @@ async def _answer(state: State, context: Context) -> Answer:
     rows = table.rows if table else ()
     paper_ids = dict.fromkeys(c.paper_id for s in shown for c in s.citations)
     paper_ids |= dict.fromkeys(row.paper_id for row in rows)
+    paper_ids |= dict.fromkeys(citation.paper_id for citation in found.citations)
     return Answer(
         run_id=state["run_id"],
         question=state.get("words") or state["question"],
@@ -112,14 +120,19 @@ async def _answer(state: State, context: Context) -> Answer:
         ),
         conflicts=cited_conflicts,
         bibliography=tuple(await context.library.papers(list(paper_ids))),
-        coverage=await _coverage(state, evidence, context),
+        coverage=await _coverage(state, [*evidence, *found.citations], context),
         verdicts=tuple(_said_by(verdict, state) for verdict in state.get("verdicts", [])),
         usage=Usage.of(context.record.calls, await context.seconds()),
-        notes=(*await _empty(outcome, context), *_all_unlinked(_notes(state, outcome), state)),
+        notes=(
+            *await _empty(outcome, context),
+            *_all_unlinked((*_notes(state, outcome), *proposals.notes(state, found)), state),
+        ),
         stance=draft.stance,
         basis=draft.basis,
         premises=premises,
         review=_review(state, draft, cited, table),
+        ideas=found.ideas,
+        proposal=found.parts,
     )
 
 
@@ -142,7 +155,7 @@ def _review(
 def _heading(title: str, sentences: Iterable[CitedSentence]) -> str:
     """`title` where it has no figure or address but those of the quotes under it."""
     quotes = (citation.quote for sentence in sentences for citation in sentence.citations)
-    return title if _Stated.by(*quotes).carries(title) else ""
+    return title if Stated.by(*quotes).carries(title) else ""
 
 
 async def _table(state: State, context: Context) -> Table | None:
@@ -160,9 +173,9 @@ async def _table(state: State, context: Context) -> Table | None:
 
     def checked(cell: Cell, paper_id: str) -> Cell:
         place = cell.citation
-        if place is None or place.paper_id != paper_id or not _stands(place, passages):
+        if place is None or place.paper_id != paper_id or not stands(place, passages):
             return Cell()
-        return cell if _Stated.by(place.quote, titles[paper_id]).carries(cell.text) else Cell()
+        return cell if Stated.by(place.quote, titles[paper_id]).carries(cell.text) else Cell()
 
     rows = (
         Row(row.paper_id, tuple(checked(cell, row.paper_id) for cell in row.cells))
@@ -177,16 +190,7 @@ async def _table(state: State, context: Context) -> Table | None:
 async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evidence]:
     ids = list(dict.fromkeys(item.passage_id for item in evidence))
     passages = {passage.id: passage for passage in await context.library.passages(ids)}
-    return [item for item in evidence if item.origin != "parametric" and _stands(item, passages)]
-
-
-def _stands(place: Evidence | Citation, passages: Mapping[str, Passage]) -> bool:
-    """Whether the quote is the stored text at its offsets."""
-    passage = passages.get(place.passage_id)
-    if passage is None or not passage.start <= place.start < place.end <= passage.end:
-        return False
-    text = passage.text[place.start - passage.start : place.end - passage.start]
-    return passage.paper_id == place.paper_id and text == place.quote
+    return [item for item in evidence if item.origin != "parametric" and stands(item, passages)]
 
 
 async def _checked(
@@ -195,8 +199,7 @@ async def _checked(
     papers = await context.library.papers(list({item.paper_id for item in evidence}))
     titles = {paper.id: paper.title for paper in papers}
     stated = {
-        item.id: _Stated.by(question, item.quote, titles.get(item.paper_id, ""))
-        for item in evidence
+        item.id: Stated.by(question, item.quote, titles.get(item.paper_id, "")) for item in evidence
     }
     conflicts = tuple(
         Conflict(conflict.about, sides)
@@ -218,30 +221,7 @@ def _size(draft: Draft) -> int:
     return len(draft.sentences) + len(draft.conflicts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stated:
-    """The figures and addresses that a sentence may have."""
-
-    figures: frozenset[Decimal] = frozenset()
-    addresses: frozenset[str] = frozenset()
-
-    @classmethod
-    def by(cls, *texts: str) -> _Stated:
-        """Those that `texts` have."""
-        return cls(
-            frozenset().union(*(figures(text, spelled=True) for text in texts)),
-            frozenset().union(*map(addresses, texts)),
-        )
-
-    def carries(self, text: str) -> bool:
-        """Whether `text` has no others."""
-        return figures(text) <= self.figures and addresses(text) <= self.addresses
-
-    def __or__(self, other: _Stated) -> _Stated:
-        return _Stated(self.figures | other.figures, self.addresses | other.addresses)
-
-
-def _kept(sentences: Iterable[Sentence], stated: Mapping[str, _Stated]) -> tuple[Sentence, ...]:
+def _kept(sentences: Iterable[Sentence], stated: Mapping[str, Stated]) -> tuple[Sentence, ...]:
     """Of `sentences` those that stand, given what each piece of evidence states."""
     cut = (replace(s, evidence=tuple(id for id in s.evidence if id in stated)) for s in sentences)
     return tuple(
@@ -284,7 +264,9 @@ def _outcome(state: State, evidence: Sequence[Evidence], rules: Jury) -> Outcome
     )
 
 
-async def _coverage(state: State, evidence: Sequence[Evidence], context: Context) -> Coverage:
+async def _coverage(
+    state: State, evidence: Sequence[Evidence | Citation], context: Context
+) -> Coverage:
     found = {hit.paper_id for hit in state.get("hits", [])}
     shown = set(state.get("read", []))
     opened = {hit.paper_id for hit in state.get("hits", []) if hit.passage_id in shown}
@@ -340,6 +322,8 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
     draft = state.get("draft")
     if is_review(state) and outcome is Outcome.EVIDENCE:
         notes.append("A review is written by a model; these are the quotes, by paper.")
+    if is_about_ideas(state) and outcome is Outcome.EVIDENCE:
+        notes.append("Ideas are thought of by a model; these are the quotes on the topic.")
     if dropped := state.get("dropped", 0):
         were = "sentence was" if dropped == 1 else "sentences were"
         notes.append(

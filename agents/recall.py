@@ -21,7 +21,7 @@ SHARE = 0.5
 """Share of the room for material that earlier turns may fill; an answer of ours has 100 words, so
 in the smallest window that is some twenty turns.
 """
-SEEDS = 4
+RECALLED = 4
 """Passages quoted before that are read again: the quotes of the last answer or two."""
 
 
@@ -35,10 +35,10 @@ class _Notes(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """A question as it can be understood alone, and the `seeds`: ids of passages quoted before."""
+    """A question as it can be understood alone; `recalled` are ids of passages quoted before."""
 
     question: str
-    seeds: tuple[str, ...] = ()
+    recalled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -51,17 +51,17 @@ async def meant(question: str, thread: str, context: Context) -> Meant:
     if not past.turns and not past.notes:
         return Meant(question)
     quoted = [id for turn in reversed(past.turns) for id in turn.passages]
-    seeds = tuple(dict.fromkeys(quoted))[:SEEDS]
+    recalled = tuple(dict.fromkeys(quoted))[:RECALLED]
     if not context.has_models:
-        return Meant(question, seeds)
+        return Meant(question, recalled)
     try:
         shown = await _shown(past, question, context)
         prompt = prompts.render("standalone", turns=shown, question=question)
         alone = " ".join((await context.ask(prompt, _Standalone)).question.split())
     except (ReplyInvalid, ModelRefused) as error:
         note = f"The question was taken as it stands, without the earlier ones: {error}"
-        return Meant(question, seeds, (note,))
-    return Meant(alone or question, seeds)
+        return Meant(question, recalled, (note,))
+    return Meant(alone or question, recalled)
 
 
 async def _shown(past: Past, question: str, context: Context) -> list[str]:

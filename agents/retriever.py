@@ -49,20 +49,20 @@ async def search(branch: Branch, context: Context) -> Update:
     if step.op == "tool":
         return await _use_tool(branch, context)
     hits, notes = await _search(branch, context)
-    hits += await _seeds(branch, hits, context)
+    hits += await _recalled(branch, hits, context)
     await _tell(step, hits, context)
     named = [replace(hit, step=step.id) for hit in hits]
     return {"hits": named, "searched": [step.query], "notes": notes}
 
 
-async def _seeds(branch: Branch, hits: Sequence[Hit], context: Context) -> list[Hit]:
+async def _recalled(branch: Branch, hits: Sequence[Hit], context: Context) -> list[Hit]:
     """What earlier answers of the thread quoted and this search did not find, for the first
     steps: a question that refers to them may be answered there.
     """
     if branch.get("read") or branch["step"].tries:
         return []
     found = {hit.passage_id for hit in hits}
-    wanted = [id for id in branch.get("seeds", []) if id not in found]
+    wanted = [id for id in branch.get("recalled", []) if id not in found]
     passages = await context.library.passages(wanted)
     return [Hit(passage.id, passage.paper_id, {"fused": 0.0}) for passage in passages]
 

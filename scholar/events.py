@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scholar.values import Answer, Call, Draft, Inquiry, Step, Task, Verdict
+from scholar.values import (
+    Answer,
+    Call,
+    Draft,
+    IdeaNovelty,
+    IdeaRoute,
+    Inquiry,
+    Step,
+    Task,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,32 @@ class Tabled:
     columns: tuple[str, ...]
     said: int
     type: Literal["tabled"] = "tabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """One of the routes to ideas has brought so many thoughts."""
+
+    route: IdeaRoute
+    thoughts: int
+    type: Literal["seeded"] = "seeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The ideas there are now, by title. Not yet checked."""
+
+    titles: tuple[str, ...]
+    type: Literal["proposed"] = "proposed"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Whether prior work has an idea is known, or that it could not be found out."""
+
+    title: str
+    verdict: IdeaNovelty
+    type: Literal["placed"] = "placed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +281,9 @@ Event = (
     | Outlined
     | Wrote
     | Tabled
+    | Seeded
+    | Proposed
+    | Placed
     | Drafting
     | Drafted
     | Voted

@@ -9,7 +9,13 @@
 see the plan. Without a model, `resolve` goes straight to
 `publish`; so does every node after a failure, with what there is. Where a review is written,
 `outline → section ⟲ → sum_up` stands for `compose`, with `table` beside the first section, and
-`mend` for its revisions.
+`mend` for its revisions. Where ideas are asked for, between `intake` and `publish` stands
+
+    theme ⇉ inspire ∥ brainstorm ∥ leap → integrate → work_out → novelty → choose → rank
+                                                         ▲                   │
+                                                         └────── alter ──────┘
+
+and `propose` where one of them is worked out into a proposal.
 """
 
 from __future__ import annotations
@@ -31,10 +37,15 @@ from langgraph.types import Checkpointer, Send, interrupt
 from scholar import settings as settings_module
 from scholar.agents import (
     approval,
+    choosing,
+    elaborator,
     gate,
+    ideas,
     jury,
+    novelty,
     outliner,
     planner,
+    proposer,
     publisher,
     reader,
     recall,
@@ -76,6 +87,7 @@ Graph = CompiledStateGraph[State, Services, Question, Published]
 S = TypeVar("S", bound=Mapping[str, Any])
 Writer = Literal["compose", "outline", "mend"]
 _WRITERS = get_args(Writer)
+_ROUTES = ("inspire", "brainstorm", "leap")
 
 _OUTCOMES: dict[type[Exception], Outcome] = {
     BudgetSpent: Outcome.BUDGET_SPENT,
@@ -127,10 +139,21 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
     add("mend", reviewer.mend)
     add("verify", publisher.verify)
     add("deliberate", _judge)
+    add("theme", ideas.theme)
+    add("inspire", ideas.inspire)
+    add("brainstorm", ideas.brainstorm)
+    add("leap", ideas.leap)
+    add("integrate", ideas.integrate)
+    add("work_out", elaborator.work_out)
+    add("novelty", novelty.check)
+    add("choose", choosing.choose)
+    add("alter", choosing.alter)
+    add("rank", choosing.rank)
+    add("propose", proposer.propose)
     add("publish", _publish)
 
     graph.add_edge(START, "intake")
-    graph.add_edge("intake", "gate")
+    graph.add_conditional_edges("intake", _task, ["gate", "theme", "propose"])
     graph.add_conditional_edges("gate", _unless_failed("plan"), ["plan", "publish"])
     searching = ["search", *_WRITERS, "publish"]
     graph.add_conditional_edges("plan", _approved_or_asked, ["approve", *searching])
@@ -144,6 +167,18 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_conditional_edges(written, _unless_failed("verify"), ["verify", "publish"])
     graph.add_conditional_edges("verify", _jury_or_end, ["deliberate", "publish"])
     graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "mend", "plan"])
+    graph.add_conditional_edges("theme", _routes, [*_ROUTES, "publish"])
+    graph.add_edge(list(_ROUTES), "integrate")
+    for done, following in (
+        ("integrate", "work_out"),
+        ("work_out", "novelty"),
+        ("novelty", "choose"),
+        ("alter", "work_out"),
+    ):
+        graph.add_conditional_edges(done, _unless_failed(following), [following, "publish"])
+    graph.add_conditional_edges("choose", _chosen, ["alter", "novelty", "rank", "publish"])
+    graph.add_edge("rank", "publish")
+    graph.add_edge("propose", "publish")
     graph.add_edge("publish", END)
     compiled: Graph = graph.compile(checkpointer=checkpointer, name="scholar")
     return compiled.with_config(recursion_limit=_recursion_limit())
@@ -160,8 +195,13 @@ async def _intake(state: State, context: Context) -> Update:
     if thread := state.get("thread"):
         meant = await recall.meant(update["question"], thread, context)
         words = update["question"] if meant.question != update["question"] else ""
-        known: Update = {"words": words, "seeds": list(meant.seeds), "notes": list(meant.notes)}
-        return {**update, **known, "question": meant.question}
+        return {
+            **update,
+            "question": meant.question,
+            "words": words,
+            "recalled": list(meant.recalled),
+            "notes": list(meant.notes),
+        }
     return update
 
 
@@ -181,7 +221,7 @@ def row_of(asked: Question, run_id: str, services: Services) -> RunRow:
         task=asked.get("task", "answer"),
         preset=asked.get("preset") or services.settings.preset,
         started=services.clock(),
-        asked=dict(asked),
+        asked=asked,
         shape=shape(),
     )
 
@@ -326,6 +366,25 @@ def _approved_or_asked(state: State) -> Any:
     return "approve" if asks else _each_open_step(state)
 
 
+def _task(state: State) -> Literal["gate", "theme", "propose"]:
+    task = state.get("task")
+    return "theme" if task == "ideas" else "propose" if task == "proposal" else "gate"
+
+
+def _routes(state: State) -> list[str]:
+    """The routes to ideas, all at once; without a model there is what `theme` has found."""
+    return ["publish"] if state.get("failure") or not state["theme"] else list(_ROUTES)
+
+
+def _chosen(state: State) -> Literal["alter", "novelty", "rank", "publish"]:
+    """What a person's choice calls for: new ideas, another check of changed ones, or the rest."""
+    if state.get("failure"):
+        return "publish"
+    if state["wishes"]:
+        return "alter"
+    return "novelty" if any(idea.novelty is None for idea in state["ideas"]) else "rank"
+
+
 def _each_open_step(state: State) -> list[Send] | Literal["publish"] | Writer:
     if state.get("failure"):
         return "publish"
@@ -399,4 +458,7 @@ def _recursion_limit() -> int:
         for p in load_presets().values()
     )
     review = outliner.MOST_SECTIONS + 2  # an outline and a summary around them
-    return longest + review + 5  # intake, gate, publish, and LangGraph's own first and last step
+    altered = 4 * (choosing.CHOICES + choosing.REPLACEMENTS)  # alter, work_out, novelty, choose
+    return (
+        longest + review + altered + 5
+    )  # intake, gate, publish, and LangGraph's own first and last step

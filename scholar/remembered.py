@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scholar.journal import Record, key_of
-from scholar.library import Extract, Library, Stats
+from scholar.library import Candidate, Extract, Library, Stats
+from scholar.library.embedding import Vectors32
 from scholar.library.strategies import DEFAULT
-from scholar.values import Hit, Lesson, Paper, Passage
+from scholar.values import Card, Fact, Hit, Lesson, Paper, Passage
 
 _Span = tuple[str, int, int, float]
 """A passage's id, and where in it with which score."""
@@ -88,7 +89,33 @@ class Remembered:
             for some in spans
         ]
 
-    async def papers(self, ids: Sequence[str]) -> list[Paper]:
+    async def inspirations(
+        self, background: str, entities: Sequence[str], most: int = 10
+    ) -> list[Candidate]:
+        """As `Library.inspirations`."""
+        return await self._record.once(
+            key_of("inspirations", background, entities, most, self.epoch),
+            list[Candidate],
+            lambda: self._library.inspirations(background, entities, most),
+        )
+
+    async def embed(self, texts: Sequence[str]) -> Vectors32 | None:
+        """As `Library.embed`; not remembered, since texts name their vectors."""
+        return await self._library.embed(texts)
+
+    async def cards(self, paper_ids: Sequence[str]) -> list[Card]:
+        """As `Library.cards`."""
+        return await self._library.cards(paper_ids)
+
+    async def facts(self) -> list[Fact]:
+        """As `Library.facts`."""
+        return await self._library.facts()
+
+    async def find_all(self, keys: Sequence[str]) -> dict[str, Paper]:
+        """As `Library.find_all`."""
+        return await self._library.find_all(keys)
+
+    async def papers(self, ids: Sequence[str] | None = None) -> list[Paper]:
         """As `Library.papers`; not remembered, since a paper may be retracted meanwhile."""
         return await self._library.papers(ids)
 

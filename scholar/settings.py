@@ -39,7 +39,7 @@ from scholar.errors import SettingsError
 
 ENV_PREFIX = "SCHOLAR_"
 FILE_NAME = "scholar.toml"
-Role = Literal["planner", "reader", "writer", "juror"]
+Role = Literal["planner", "reader", "ideator", "writer", "juror"]
 Juror = Literal[
     "support", "completeness", "conflict", "posteriori", "policy", "personas", "teaching"
 ]
@@ -431,6 +431,8 @@ class Settings(BaseSettings):
     def chain_for(self, role: Role) -> tuple[str, ...]:
         """The model ids that play `role` in the order of trying; empty where there is none."""
         chain = self.models.get(role, self.model) or ()
+        if role == "ideator" and not chain:  # a writer is what comes nearest to one
+            return self.chain_for("writer")
         return tuple(dict.fromkeys((chain,) if isinstance(chain, str) else chain))
 
     def model_for(self, role: Role) -> str | None:

@@ -6,7 +6,7 @@ Passages are kept by id, not by text; quotes are short and kept whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast
 
 from typing_extensions import TypedDict  # LangGraph's server cannot describe typing's own
 
@@ -17,10 +17,13 @@ from scholar.values import (
     Draft,
     Evidence,
     Hit,
+    Idea,
     Lesson,
     Outcome,
+    Part,
     Prior,
     Section,
+    Seed,
     Step,
     Table,
     Task,
@@ -49,6 +52,24 @@ class Told:
     failed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What ideas are wanted for: the problem in one sentence, its entities, and papers near it."""
+
+    problem: str
+    entities: tuple[str, ...] = ()
+    papers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to become of the ideas `ids`, by at most `most` new ones."""
+
+    do: Literal["merge", "more", "replace"]
+    ids: tuple[str, ...] = ()
+    most: int = 1
+
+
 def _first(known: Failure | None, later: Failure | None) -> Failure | None:
     # Steps are searched in parallel, and what breaks one breaks the others too.
     return later and (known or later)
@@ -62,9 +83,11 @@ class Question(TypedDict, total=False):
     """What the graph takes in: `question`, and what may be chosen for this run.
 
     With the `task` review, `question` is its topic, `columns` the names of the columns of its table
-    and `sections` the most it may have. `thread` names earlier questions that belong to this one.
-    With `person` there is one who may be asked, by pausing the run, and who is asked about the plan
-    where `review_plan` is set.
+    and `sections` the most it may have. With the task ideas it is their topic, `wanted` is how many
+    there shall be, `new` how many that no prior work has, and `interactive` says that a person
+    chooses among them; with the task proposal, `idea` is the one to work out. `thread` names
+    earlier questions that belong to this one. With `person` there is one who may be asked, by
+    pausing the run, and who is asked about the plan where `review_plan` is set.
     """
 
     question: str
@@ -77,6 +100,10 @@ class Question(TypedDict, total=False):
     thread: str
     person: bool
     review_plan: bool
+    wanted: int
+    new: int
+    interactive: bool
+    idea: Idea | None
 
 
 class State(Question, total=False):
@@ -84,11 +111,11 @@ class State(Question, total=False):
     replaced; `blank` undoes all of it.
 
     In a thread `question` is made one that can be understood alone, and `words` are the user's own;
-    `seeds` are passages that were quoted before.
+    `recalled` are passages that were quoted before.
     """
 
     words: str
-    seeds: list[str]
+    recalled: list[str]
     lessons: list[Lesson]
     premises: list[str]
     prior: Prior | None
@@ -107,6 +134,14 @@ class State(Question, total=False):
     asks: list[Column]
     written: int
     table: Table | None
+    theme: Theme | None
+    seeds: Annotated[list[Seed], _grown]
+    lost: Annotated[list[str], _grown]
+    ideas: list[Idea]
+    made: int
+    wishes: list[Wish]
+    choices: int
+    proposal: list[Part]
     draft: Draft | None
     dropped: int
     revision: int
@@ -118,7 +153,17 @@ class State(Question, total=False):
     answer: Answer
 
 
-_COUNTS = ("rounds", "material", "written", "dropped", "revision", "search_rounds")
+_COUNTS = (
+    "rounds",
+    "material",
+    "written",
+    "made",
+    "choices",
+    "dropped",
+    "revision",
+    "search_rounds",
+)
+_GROWING = ("searched", "hits", "told", "added", "seeds", "lost", "notes")
 
 
 def blank() -> State:
@@ -135,11 +180,14 @@ def blank() -> State:
             "outline": [],
             "asks": [],
             "words": "",
-            "seeds": [],
+            "recalled": [],
+            "ideas": [],
+            "wishes": [],
+            "proposal": [],
             "more": False,
-            **dict.fromkeys(("searched", "hits", "told", "added", "notes"), None),
+            **dict.fromkeys(_GROWING, None),
             **dict.fromkeys(_COUNTS, 0),
-            **dict.fromkeys(("prior", "draft", "table", "decision", "failure"), None),
+            **dict.fromkeys(("prior", "draft", "table", "theme", "decision", "failure"), None),
         },
     )
 
@@ -154,6 +202,11 @@ def is_review(state: State) -> bool:
     return state.get("task") == "review"
 
 
+def is_about_ideas(state: State) -> bool:
+    """Whether ideas are asked for, or one of them is to be worked out."""
+    return state.get("task") in ("ideas", "proposal")
+
+
 class Branch(TypedDict):
     """What one parallel branch of the search is given; `turn` counts those before it that may add
     a paper each.
@@ -166,7 +219,7 @@ class Branch(TypedDict):
     run_id: str
     read: list[str]
     added: list[str]
-    seeds: list[str]
+    recalled: list[str]
     person: bool
     turn: int
 

@@ -16,7 +16,9 @@ Action = Literal["accept", "revise", "search_more", "abstain"]
 Help = Literal["answers", "partly", "background"]
 Stance = Literal["supported", "contradicted", "mixed", "not_enough"]
 Basis = Literal["direct", "indirect", "partial"]
-Task = Literal["answer", "review"]
+Task = Literal["answer", "ideas", "proposal", "review"]
+IdeaRoute = Literal["inspire", "brainstorm", "leap", "user"]
+IdeaNovelty = Literal["new", "incremental", "known", "unchecked"]
 Status = Literal["waiting", "open", "solved", "corrected", "partly", "unsolved"]
 
 
@@ -412,6 +414,122 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """What one route found for ideas to grow from: a thought, and the quotes that gave rise to it.
+
+    `route` is how it was found: in a paper, from the topic alone, or by a leap between concepts.
+    """
+
+    route: IdeaRoute
+    text: str
+    roots: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """The first experiment of an idea: what is done, on which data, judged by which metric."""
+
+    what: str = ""
+    data: str = ""
+    metric: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """A quote from prior work that is near to an idea, with what is the same and what differs.
+
+    Both are empty where nobody has judged the quote, which is then the nearest by its words.
+    """
+
+    citation: Citation
+    same: str = ""
+    differs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """Whether prior work has an idea already, by the nearest passages of what was searched.
+
+    `unchecked` is an idea whose search or judgement failed, and `why` then says so. `listed` are
+    works that a service outside lists for it, which were not read.
+    """
+
+    verdict: IdeaNovelty
+    nearest: tuple[Nearest, ...] = ()
+    searched: tuple[str, ...] = ()
+    why: str = ""
+    listed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the jury's comparisons put an idea; ties share a `place`. `low` to `high` is the
+    interval of its `score`, and `criteria` are its scores by criterion.
+    """
+
+    place: int
+    score: float
+    low: float
+    high: float
+    criteria: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Idea:
+    """A research idea. `grounds` are what it says of papers, each on quotes; all else is proposed.
+
+    `roots` are the quotes that it grew from and `parents` their papers; `claims` say what of it is
+    held to be new. One that was not worked out has a `summary` alone.
+    """
+
+    id: str
+    title: str
+    route: IdeaRoute
+    summary: str
+    problem: str = ""
+    hypothesis: str = ""
+    method: str = ""
+    experiment: Experiment = Experiment()
+    expected: str = ""
+    risks: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    roots: tuple[Citation, ...] = ()
+    grounds: tuple[CitedSentence, ...] = ()
+    novelty: Novelty | None = None
+    standing: Standing | None = None
+
+    @property
+    def text(self) -> str:
+        """What is proposed, as one text: by this ideas are compared."""
+        parts = (self.title, self.summary, self.hypothesis, self.method)
+        return " ".join(part if part.endswith((".", "?")) else f"{part}." for part in parts if part)
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """All its quotes, each once: those it grew from, those it cites, those nearest to it."""
+        nearest = self.novelty.nearest if self.novelty else ()
+        cited = (citation for sentence in self.grounds for citation in sentence.citations)
+        return tuple(dict.fromkeys((*self.roots, *cited, *(near.citation for near in nearest))))
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence of a proposal: cited where it speaks of papers, else the proposer's own."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a proposal under its heading."""
+
+    title: str
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CitedPremise:
     """What the user asserted, and the quotes that speak for or against it."""
 
@@ -441,7 +559,9 @@ class Answer:
     """What a run publishes. `notes` say in words what a reader must know beside the answer.
 
     `stance`, `basis` and `premises` are those of `Draft`; each premise has at least one quote.
-    `review` is None unless a review was asked for and written.
+    `review` is None unless a review was asked for and written. `ideas` are those proposed, the best
+    first where they were ranked; `proposal` are the parts of a proposal that works out the only
+    one of them.
     """
 
     run_id: str
@@ -458,3 +578,5 @@ class Answer:
     basis: Basis = "direct"
     premises: tuple[CitedPremise, ...] = ()
     review: Review | None = None
+    ideas: tuple[Idea, ...] = ()
+    proposal: tuple[Part, ...] = ()

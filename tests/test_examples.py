@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import NOTES, ROOT
+from inventive import inventive
+from minds import for_server
+from model_server import ModelServer
 
 from scholar.context import Services
 from scholar.runs import Scholar
@@ -51,6 +54,17 @@ async def test_asking_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     answer = await example["main"]("How does HippoRAG 2 rank passages?", str(NOTES))
     assert answer.outcome is Outcome.EVIDENCE
     assert "PageRank" in answer.sentences[0].text
+
+
+async def test_ideas_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _bm25_only(monkeypatch, tmp_path)
+    with ModelServer(for_server(inventive)) as server:
+        monkeypatch.setenv("SCHOLAR_MODEL", f"openai:scripted@{server.url}")
+        monkeypatch.setenv("SCHOLAR_OFFLINE", "1")
+        example = runpy.run_path(str(ROOT / "examples" / "ideas.py"))
+        answer = await example["main"]("when retrieval helps", str(NOTES))
+    assert len(answer.ideas) == 3
+    assert all(idea.novelty and idea.novelty.nearest for idea in answer.ideas)
 
 
 async def test_running_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

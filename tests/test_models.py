@@ -319,7 +319,7 @@ def test_the_list_shows_chains_prices_and_what_was_measured(
     monkeypatch.setenv("SCHOLAR_MODELS__JUROR", json.dumps(chain))
     code, out, _ = run("models", "list")
     assert code == 0
-    assert out.index("planner, reader, writer") < out.index("juror")
+    assert out.index("planner, reader, ideator, writer") < out.index("juror")
     assert "$0.25 in, $2 out" in out
     assert "price unknown · not measured yet" in out
     assert not server.requests

@@ -29,7 +29,9 @@ for name in names:
     assert prompts.render(name, **values).system
 for agent in agents:
     importlib.import_module(f'scholar.agents.{agent}')
-SHIPPED = ('answer.schema.json', 'events.schema.json', 'presets.toml', 'prices.toml')
+SHIPPED = (
+    'answer.schema.json', 'events.schema.json', 'ideas.schema.json', 'presets.toml', 'prices.toml'
+)
 for file in ('py.typed', *SHIPPED, *PAGE):
     assert resources.files('scholar').joinpath(file).is_file(), file
 for name in ('agents', 'prompts', 'tests'):

@@ -84,13 +84,28 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "turns": [text],
         "pair": [SimpleNamespace(title=text, text=text)] * 2,
     }
+    everything |= _of_ideas(text)
     return {variable: everything[variable] for variable in variables(name)}
+
+
+def _of_ideas(text: str) -> dict[str, Any]:
+    return {
+        "problem": text,
+        "entities": [text, text],
+        "bridges": [SimpleNamespace(id="b1", far=text, title=text, text=text)],
+        "seeds": [SimpleNamespace(id="s1", route="leap", title=text, text=text)],
+        "ideas": [SimpleNamespace(id="1", chosen=True, known=text, text=text)],
+        "do": "merge",
+        "thoughts": [text],
+        "claims": [text],
+        "part": "method",
+    }
 
 
 @pytest.mark.parametrize("name", PROMPTS)
 def test_every_prompt_says_for_whom_it_is_and_leaves_nothing_unfilled(name: str) -> None:
     prompt = render(name, **values(name))
-    assert prompt.role in {"planner", "reader", "writer", "juror", "any"}
+    assert prompt.role in {"planner", "reader", "ideator", "writer", "juror", "any"}
     assert prompt.version >= 1
     assert prompt.system
     assert prompt.user

@@ -151,6 +151,15 @@ def test_there_are_models_only_when_every_role_has_one() -> None:
     assert load(models=dict.fromkeys(roles, "openai:b")).has_models()
 
 
+def test_who_has_ideas_is_the_writer_where_nobody_is_named() -> None:
+    assert load(model="openai:a").model_for("ideator") == "openai:a"
+    named = load(models={"writer": "openai:w"})
+    assert named.model_for("ideator") == "openai:w"
+    assert load(models={"writer": "openai:w", "ideator": "openai:i"}).model_for("ideator") == (
+        "openai:i"
+    )
+
+
 def test_the_key_is_never_shown() -> None:
     settings = load(api_key="sk-secret")
     assert settings.api_key is not None

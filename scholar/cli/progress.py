@@ -17,12 +17,13 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from scholar import events, report
+from scholar.cli import choosing
 from scholar.events import Event
 from scholar.values import Inquiry, Step
 
 DRAFT_LINES = 8
 """Lines of the growing draft that stay in view."""
-NAME_WIDTH = 9
+NAME_WIDTH = 11
 TIME_WIDTH = 9
 
 
@@ -51,8 +52,11 @@ class Progress:
 
     async def consult(self, inquiry: Inquiry) -> Any:
         """What the user replies to `inquiry`: to one about a plan yes, no or other questions, to
-        any other yes or no. Anything but y or yes is a no.
+        one about ideas what is to become of them, to any other yes or no. Anything but y or yes is
+        a no.
         """
+        if inquiry.kind == "ideas":
+            return await self._choose(inquiry)
         async with self._asking:
             self._live.stop()
             try:
@@ -83,6 +87,22 @@ class Progress:
     async def _typed(self, prompt: str) -> str:
         self._console.print(Text(prompt), end="", soft_wrap=True)
         return (await line_of_input()).strip()
+
+    async def _choose(self, inquiry: Inquiry) -> list[dict[str, Any]]:
+        async with self._asking:
+            self._live.stop()
+            self._console.print(Text(report.plain(choosing.shown(inquiry))))
+            try:
+                while True:
+                    self._console.print(Text("> "), end="")
+                    wishes, unknown = choosing.understood(await line_of_input())
+                    if not unknown:
+                        return wishes
+                    said = "; ".join(map(report.plain, unknown))
+                    self._console.print(Text(f"Not understood: {said}"))
+            finally:
+                if self._console.is_terminal:
+                    self._live.start()
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -126,6 +146,21 @@ class Progress:
             case events.Tabled(papers, columns, said):
                 cells = papers * len(columns)
                 self._line("table", f"{_count(papers, 'paper')}, {said} of {cells} cells said")
+            case _:
+                self._show_ideas(event)
+
+    def _show_ideas(self, event: Event) -> None:
+        match event:
+            case events.Seeded(route, thoughts):
+                self._line(route, _count(thoughts, "thought"))
+                self._doing("thinking")
+            case events.Proposed(titles):
+                self._line("ideas", _count(len(titles), "idea"))
+                for title in titles:
+                    self._line("", title, timed=False, one_line=True)
+                self._doing("working them out")
+            case events.Placed(title, verdict):
+                self._line("novelty", f"{verdict}: {title}")
             case _:
                 self._show_delay(event)
 

@@ -6,7 +6,6 @@ With it no call that was answered is paid for twice, and a run is played again w
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -25,6 +24,7 @@ from scholar.journal.statements import insert, put
 from scholar.journal.threads import Past, Threads, Turn
 from scholar.journal.watches import Watches
 from scholar.settings import Settings
+from scholar.state import Question
 from scholar.values import Answer, Call, Inquiry, Outcome, Usage
 
 __all__ = [
@@ -45,6 +45,7 @@ MOST_HELD = 1_000
 """Records of runs that were begun and left off without an end, as a server's clients do."""
 _CALL = TypeAdapter(Call)
 _ANSWER = TypeAdapter(Answer)
+_ASKED = TypeAdapter(Question)
 _USAGE = TypeAdapter(Usage)
 _WAITS = TypeAdapter(tuple[tuple[str, Inquiry], ...])
 
@@ -148,7 +149,7 @@ class Journal:
             "question": row.question,
             "task": row.task,
             "preset": row.preset,
-            "asked": json.dumps(row.asked),
+            "asked": _ASKED.dump_json(row.asked).decode(),
             "shape": row.shape,
             "status": "running",
             "started": row.started,
@@ -294,7 +295,7 @@ class Journal:
             ended=row["ended"],
             seconds=row["seconds"],
             usage=_USAGE.validate_json(row["usage"]) if row["usage"] else Usage(),
-            asked=json.loads(row["asked"]),
+            asked=_ASKED.validate_json(row["asked"]),
             shape=row["shape"],
             waits=_WAITS.validate_json(row["waits"]),
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from scholar.state import Question
 from scholar.values import Answer, Inquiry, Outcome, Usage
 
 Status = Literal["running", "waiting", "stopped", "finished"]
@@ -34,7 +35,7 @@ class RunRow:
     ended: float | None = None
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
-    asked: dict[str, Any] = field(default_factory=dict)
+    asked: Question = field(default_factory=lambda: Question())
     shape: str = ""
     waits: tuple[tuple[str, Inquiry], ...] = ()
     answer: Answer | None = None

@@ -1,7 +1,14 @@
 """An answer as its readers see it: in a terminal, and in files of five forms."""
 
-from scholar.report.json import json_text, paper_to_json, to_json
-from scholar.report.terminal import hanging, show
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from scholar.report import ideas, json, terminal
+from scholar.report.json import json_text, paper_to_json
+from scholar.report.terminal import hanging
 from scholar.report.words import (
     NOT_SAID,
     SET_A_MODEL,
@@ -14,6 +21,7 @@ from scholar.report.words import (
     vote,
 )
 from scholar.text import plain
+from scholar.values import Answer
 
 __all__ = [
     "NOT_SAID",
@@ -32,3 +40,20 @@ __all__ = [
     "to_json",
     "vote",
 ]
+
+
+def show(answer: Answer, console: Console) -> None:
+    """Print an answer, or the ideas or the proposal that it is."""
+    if _is_about_ideas(answer):
+        ideas.show(answer, console)
+    else:
+        terminal.show(answer, console)
+
+
+def to_json(answer: Answer) -> dict[str, Any]:
+    """An answer as plain data, as `answer.schema.json` or `ideas.schema.json` describes it."""
+    return ideas.to_json(answer) if _is_about_ideas(answer) else json.to_json(answer)
+
+
+def _is_about_ideas(answer: Answer) -> bool:
+    return bool(answer.ideas or answer.proposal)

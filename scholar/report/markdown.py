@@ -26,14 +26,14 @@ def to_markdown(answer: Answer) -> str:
 
 def _blocks(answer: Answer) -> Iterator[str]:
     marks = Marks(answer)
-    yield f"# {_text(answer.question)}"
+    yield f"# {escaped(answer.question)}"
     yield from _written(answer, marks)
     if table := _table(answer, marks):
         yield "## The papers side by side"
         yield table
     if answer.bibliography:
         yield "## References"
-        yield "\n".join(_references(answer, marks))
+        yield "\n".join(references(answer, marks))
     yield "## About this answer"
     yield "\n".join(_about(answer))
 
@@ -42,19 +42,19 @@ def _written(answer: Answer, marks: Marks) -> Iterator[str]:
     if answer.outcome is Outcome.NO_EVIDENCE:
         yield words.NOTHING_FOUND
     if finding := words.finding(answer):
-        yield f"**{_text(finding)}**"
+        yield f"**{escaped(finding)}**"
     if not words.quotes_only(answer):
         yield _prose(answer.sentences, marks)
     for premise in answer.premises:
-        yield f"{_text(words.taken_as_given(premise))} {_all_of(marks, premise.citations)}."
+        yield f"{escaped(words.taken_as_given(premise))} {_all_of(marks, premise.citations)}."
     for section in answer.review.sections if answer.review else ():
-        yield f"## {_text(section.title)}"
+        yield f"## {escaped(section.title)}"
         yield _prose(section.sentences, marks)
     if answer.conflicts:
         yield "## Where the sources disagree"
     for conflict in answer.conflicts:
         sides = (f"- {_cited(side, marks)}" for side in conflict.sides)
-        yield "\n".join((f"{_text(conflict.about)}:\n", *sides))
+        yield "\n".join((f"{escaped(conflict.about)}:\n", *sides))
 
 
 def _prose(sentences: Sequence[CitedSentence], marks: Marks) -> str:
@@ -64,7 +64,7 @@ def _prose(sentences: Sequence[CitedSentence], marks: Marks) -> str:
 def _cited(sentence: CitedSentence, marks: Marks) -> str:
     """The sentence with the marks of its quotes before its full stop."""
     text, stop = words.before_stop(sentence.text)
-    return f"{_text(text)} {_all_of(marks, sentence.citations)}{stop}"
+    return f"{escaped(text)} {_all_of(marks, sentence.citations)}{stop}"
 
 
 def _all_of(marks: Marks, citations: Sequence[Citation]) -> str:
@@ -77,37 +77,37 @@ def _table(answer: Answer, marks: Marks) -> str:
         return ""
     papers = {paper.id: paper for paper in answer.bibliography}
     rows = (
-        [_text(short(papers[row.paper_id])), *(_cell(cell, marks) for cell in row.cells)]
+        [escaped(short(papers[row.paper_id])), *(_cell(cell, marks) for cell in row.cells)]
         for row in table.rows
     )
-    head = ["Paper", *map(_text, table.columns)]
+    head = ["Paper", *map(escaped, table.columns)]
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(cell: Cell, marks: Marks) -> str:
-    return f"{_text(cell.text)} {_all_of(marks, [cell.citation])}" if cell.citation else NOT_SAID
+    return f"{escaped(cell.text)} {_all_of(marks, [cell.citation])}" if cell.citation else NOT_SAID
 
 
-def _references(answer: Answer, marks: Marks) -> Iterator[str]:
+def references(answer: Answer, marks: Marks) -> Iterator[str]:
     for n, paper in enumerate(answer.bibliography, start=1):
-        yield f"{n}. {_text(reference(paper))}"
+        yield f"{n}. {escaped(reference(paper))}"
         for citation in marks.quotes[paper.id]:
             place = f", p. {citation.page}" if citation.page else ""
-            yield f"    - {marks.of(citation)}{place}: “{_text(citation.quote)}”"
+            yield f"    - {marks.of(citation)}{place}: “{escaped(citation.quote)}”"
 
 
 def _about(answer: Answer) -> Iterator[str]:
     coverage = answer.coverage
     yield f"- Quotes from {coverage.read} of {coverage.found} papers found."
     if coverage.searches:
-        yield f"- Searched for: {_text('; '.join(coverage.searches))}"
-    yield from (f"- {_text(words.juror(verdict))}" for verdict in answer.verdicts)
-    yield from (f"- {_text(note)}" for note in answer.notes)
-    yield f"- {_text(cost(answer.usage))}."
+        yield f"- Searched for: {escaped('; '.join(coverage.searches))}"
+    yield from (f"- {escaped(words.juror(verdict))}" for verdict in answer.verdicts)
+    yield from (f"- {escaped(note)}" for note in answer.notes)
+    yield f"- {escaped(cost(answer.usage))}."
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` on one line, with what Markdown would take for markup escaped."""
     line = _MARKUP.sub(r"\\\1", " ".join(plain(text).split()))
     return _LIST.sub(r"\\\1", line)

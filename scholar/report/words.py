@@ -184,6 +184,9 @@ def citations_of(answer: Answer, paper_id: str) -> list[Citation]:
         *answer.premises,
     ]
     cited = [c for part in parts for c in part.citations]
+    cited += [citation for idea in answer.ideas for citation in idea.citations]
+    statements = (statement for part in answer.proposal for statement in part.statements)
+    cited += [citation for statement in statements for citation in statement.citations]
     if answer.review and answer.review.table:
         cells = (cell for row in answer.review.table.rows for cell in row.cells)
         cited += [cell.citation for cell in cells if cell.citation]

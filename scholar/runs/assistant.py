@@ -13,6 +13,7 @@ from os import PathLike, fspath
 from typing import Any, Self, cast
 
 from scholar import settings as settings_module
+from scholar.agents import ideas as generator
 from scholar.agents import outliner
 from scholar.checkpoints import Checkpoints
 from scholar.context import Consult, Services, reply_key
@@ -23,13 +24,12 @@ from scholar.graph import Graph, build_graph, build_services
 from scholar.journal import Journal
 from scholar.library import Library
 from scholar.library.ingest import Result, expand, ingest
-from scholar.report import to_json
 from scholar.runs.archive import Runs
 from scholar.runs.run import Run
 from scholar.settings import Settings
 from scholar.state import Question
 from scholar.telemetry import open_telemetry
-from scholar.values import Answer, Outcome
+from scholar.values import Answer, Idea, Outcome
 
 
 class Scholar:
@@ -184,7 +184,7 @@ class Scholar:
                 error.node,
             ) from None
         answer: Answer = ended["answer"]
-        if to_json(answer) != to_json(published):
+        if answer != published:
             raise RunError(
                 f"Played again, the run {row.run_id} ends in another answer, though each node "
                 "made the same; what is kept of it has been changed. Ask anew."
@@ -228,6 +228,54 @@ class Scholar:
             task="review", columns=list(columns), sections=sections or outliner.SECTIONS
         )
         run.question.update(wanted)
+        return run
+
+    async def ideas(
+        self,
+        topic: str,
+        *,
+        wanted: int = generator.IDEAS,
+        new: int = 0,
+        interactive: bool = False,
+        preset: str | None = None,
+    ) -> Answer:
+        """Propose `wanted` research ideas on `topic`: they are the answer's `ideas`.
+
+        With `new`, so many that no prior work has, as far as that was searched: known ones are
+        replaced. `interactive` asks the person at hand what becomes of them before they are ranked.
+        Raises UsageError where any of these cannot be used.
+        """
+        run = self.start_ideas(
+            topic, wanted=wanted, new=new, interactive=interactive, preset=preset
+        )
+        return await _answer_of(run)
+
+    def start_ideas(
+        self,
+        topic: str,
+        *,
+        wanted: int = generator.IDEAS,
+        new: int = 0,
+        interactive: bool = False,
+        preset: str | None = None,
+    ) -> Run:
+        """The run of `ideas` that has not begun, as `start`; raises UsageError as `ideas`."""
+        run = self.start(topic, preset=preset)
+        if not 1 <= (new or wanted) <= generator.MOST_IDEAS:
+            raise UsageError(
+                f"A run cannot propose {new or wanted} ideas; "
+                f"give a number from 1 to {generator.MOST_IDEAS}."
+            )
+        run.question.update(Question(task="ideas", wanted=wanted, new=new, interactive=interactive))
+        return run
+
+    def start_proposal(self, topic: str, idea: Idea, *, preset: str | None = None) -> Run:
+        """A run that works `idea`, proposed on `topic`, out into a proposal of two pages.
+
+        The parts are the answer's `proposal`.
+        """
+        run = self.start(topic, preset=preset)
+        run.question.update(Question(task="proposal", idea=idea))
         return run
 
     async def aclose(self) -> None:

@@ -14,6 +14,7 @@ import evidence
 import gateway
 import graph_walk
 import ingest
+import inventing
 import kill
 import local
 import presets
@@ -37,6 +38,7 @@ def main() -> None:
     startup.main()
     rounds.main()
     presets.main()
+    inventing.main()
     concurrency.main()
     gateway.main()
     asyncio.run(evidence.main())

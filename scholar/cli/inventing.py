@@ -1,0 +1,100 @@
+"""`scholar ideas` and `scholar ideas refine`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from scholar import report
+from scholar.cli.asking import Waits, drive, exit_code_of
+from scholar.cli.common import err, out, print_json
+from scholar.cli.running import kept
+from scholar.cli.writing import Reports
+from scholar.errors import UsageError
+from scholar.report import ideas as report_ideas
+from scholar.runs import Run, Scholar
+from scholar.values import Answer, Idea
+
+Form = Literal["terminal", "markdown", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks for."""
+
+    topic: str
+    wanted: int
+    new: int
+    interactive: bool
+
+    def start(self, scholar: Scholar) -> Run:
+        """The run that proposes it."""
+        return scholar.start_ideas(
+            self.topic, wanted=self.wanted, new=self.new, interactive=self.interactive
+        )
+
+
+async def propose(asked: Asked, sources: list[str], flags: dict[str, Any], form: Form) -> int:
+    """Propose ideas, show what happens on standard error, and print them."""
+    return _print(await drive(flags, sources, asked.start, Reports()), form)
+
+
+async def refine(name: str, file: str, flags: dict[str, Any], form: Form) -> int:
+    """Work an idea out into a proposal and print it; `file` is what `--json` of its run gave.
+
+    Raises UsageError where there is no such idea.
+    """
+    run_id, _, idea_id = name.rpartition(".")
+    if not idea_id or not (run_id or file):
+        raise UsageError(
+            f"'{name}' names no idea: give a run and an idea of it, as in 7f3a.2, which "
+            "scholar ideas prints at its end."
+        )
+
+    if file:
+        topic, idea = _from_file(file, idea_id)
+    else:
+        topic, idea = await _of_run(run_id, idea_id)
+
+    def start(scholar: Scholar) -> Run:
+        return scholar.start_proposal(topic, idea)
+
+    return _print(await drive(flags, [], start, Reports()), form)
+
+
+def _from_file(file: str, idea_id: str) -> tuple[str, Idea]:
+    try:
+        data = json.loads(Path(file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{file} cannot be read as JSON ({error}); give what scholar ideas --json wrote."
+        ) from None
+    return report_ideas.from_json(data, idea_id)
+
+
+async def _of_run(run_id: str, idea_id: str) -> tuple[str, Idea]:
+    async with kept() as journal:
+        row = await journal.find(run_id)
+        answer = await journal.answer(row.run_id)
+    idea = next((i for i in answer.ideas if i.id == idea_id), None) if answer else None
+    if answer is None or idea is None:
+        raise UsageError(f"The run {run_id} has no idea {idea_id}; see scholar runs show {run_id}.")
+    return answer.question, idea
+
+
+def _print(answer: Answer | Waits, form: Form) -> int:
+    if isinstance(answer, Waits):
+        return answer.show()
+    if form == "json":
+        print_json(report_ideas.to_json(answer))
+    elif form == "markdown":
+        typer.echo(report_ideas.to_markdown(answer), nl=False)
+    else:
+        err.print()
+        report.show(answer, out)
+    shown = form == "terminal" and out.is_terminal
+    return exit_code_of(answer, shown=shown, json=form == "json")

@@ -1,0 +1,119 @@
+"""`scholar ideas`: what is printed where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import pytest
+from inventive import inventive
+from minds import for_server
+from model_server import ModelServer
+from rich.console import Console
+from test_cli import Run, _server, cli, home, run, server  # noqa: F401
+
+from scholar.cli import progress as progressing
+from scholar.cli.progress import Progress
+from scholar.values import Inquiry
+
+SCHEMA = json.loads(resources.files("scholar").joinpath("ideas.schema.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def ideator(server: ModelServer) -> ModelServer:  # noqa: F811
+    """A model for every role that has ideas."""
+    server.use(for_server(inventive))
+    return server
+
+
+def test_ideas_are_printed_with_progress_on_standard_error(
+    cli: Run,  # noqa: F811
+    ideator: ModelServer,
+) -> None:
+    ran = cli("ideas", "-n", "3", "graph walks")
+    assert ran.code == 0
+    for name in ("inspire", "brainstorm", "leap", "ideas", "novelty"):
+        assert f"\n  {name}" in f"\n{ran.err}"
+    assert ran.out.count("    Hypothesis") == 3
+    assert "scholar ideas refine" in ran.out
+    assert not ran.complaints
+
+
+def test_ideas_are_printed_as_json_and_as_markdown_and_one_is_refined_from_the_json(
+    cli: Run,  # noqa: F811
+    ideator: ModelServer,
+    tmp_path: Path,
+) -> None:
+    ran = cli("ideas", "graph walks", "-n", "2", "--json")
+    assert ran.code == 0
+    jsonschema.validate(ran.json, SCHEMA)
+    assert [idea["id"] for idea in ran.json["ideas"]] == ["1", "2"]
+    assert cli("ideas", "graph walks", "-n", "2", "--markdown").out.startswith("# Ideas: graph")
+    kept = tmp_path / "ideas.json"
+    kept.write_text(ran.out)
+    refined = cli("ideas", "refine", f"{ran.json['run_id'][:4]}.2", "--from", str(kept), "--json")
+    assert refined.code == 0
+    jsonschema.validate(refined.json, SCHEMA)
+    assert len(refined.json["proposal"]) == 4
+    assert [idea["id"] for idea in refined.json["ideas"]] == ["2"]
+    shown = cli("ideas", "refine", ".2", "--from", str(kept))
+    assert "Nearest prior work" in shown.out
+    assert "[1" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["refine", "two"], "names no idea"),
+        (["refine", "ab.9", "--from", "kept.json"], "no idea 9"),
+        (["refine", "ab.1", "--from", "gone.json"], "cannot be read"),
+    ],
+)
+def test_an_idea_that_is_not_there_exits_with_2(
+    cli: Run,  # noqa: F811
+    ideator: ModelServer,
+    arguments: list[str],
+    says: str,
+) -> None:
+    Path("kept.json").write_text('{"ideas": [{"id": "1"}]}')
+    ran = cli("ideas", *arguments)
+    assert ran.code == 2
+    assert says in ran.complaints[0]
+    assert not ideator.requests
+
+
+def test_without_a_model_ideas_say_that_they_need_one(cli: Run) -> None:  # noqa: F811
+    ran = cli("ideas", "How do graph walks rank passages on multi-hop questions?")
+    assert ran.code == 0
+    assert "Ideas are thought of by a model" in ran.out
+    assert "SCHOLAR_MODEL" in ran.out
+
+
+def test_help_names_both_ways(cli: Run) -> None:  # noqa: F811
+    assert "TOPIC" in cli("ideas", "--help").out
+    assert "refine" in cli("ideas", "--help").out
+    assert "--from" in cli("ideas", "refine", "--help").out
+
+
+async def test_a_person_chooses_by_a_line_and_is_asked_again_where_it_is_not_understood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter(["throw 1 away", "drop 1; edit 2 title Better"])
+
+    async def typed() -> str:
+        return next(lines)
+
+    monkeypatch.setattr(progressing, "_line_of_input", typed)
+    ideas = [{"id": "1", "title": "One", "summary": "It walks.", "novelty": "new"}]
+    inquiry = Inquiry("ideas", "Choose.", {"ideas": ideas})
+    with Progress(Console(stderr=False, force_terminal=False)) as progress:
+        chosen = await progress.consult(inquiry)
+    assert chosen == [
+        {"do": "drop", "ids": ["1"]},
+        {"do": "edit", "ids": ["2"], "field": "title", "text": "Better"},
+    ]
+    shown = capsys.readouterr().out
+    assert "1  One (new)" in shown
+    assert "Not understood: throw 1 away" in shown
