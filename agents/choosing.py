@@ -199,12 +199,35 @@ def _of(variant: _Varied, wish: Wish, ideas: Iterable[Idea], id: int) -> Idea:
     return Idea(str(id), title, route, summary, parents=parents_of(roots), roots=roots)
 
 
+@dataclass(frozen=True, slots=True)
+class _Contender:
+    """An idea as jurors compare it."""
+
+    id: str
+    title: str
+    text: str
+
+
+def _judged(idea: Idea) -> str:
+    """What jurors are shown of an idea: without its experiment and what is nearest to it nobody
+    could tell how feasible or how new it is.
+    """
+    first = idea.experiment
+    parts = [idea.text]
+    if first.what:
+        parts.append(f"First experiment: {first.what} Data: {first.data} Metric: {first.metric}")
+    for near in idea.novelty.nearest[:2] if idea.novelty else ():
+        parts.append(f"Nearest prior work: “{near.citation.quote}” {near.same} {near.differs}")
+    return "\n".join(parts)
+
+
 async def rank(state: State, context: Context) -> Update:
     """Put the ideas into the order in which the jury prefers them, as far as the budget goes."""
     ideas = state["ideas"]
     if state.get("failure") or len(ideas) < 2:
         return {}
-    ranking = await tournament.rank(ideas, state["question"], context)
+    contenders = [_Contender(idea.id, idea.title, _judged(idea)) for idea in ideas]
+    ranking = await tournament.rank(contenders, state["question"], context)
     placed = {
         one.id: Standing(one.place, one.score, one.low, one.high, dict(one.scores))
         for one in ranking.standings

@@ -105,7 +105,7 @@ async def test_a_person_chooses_by_a_line_and_is_asked_again_where_it_is_not_und
     async def typed() -> str:
         return next(lines)
 
-    monkeypatch.setattr(progressing, "_line_of_input", typed)
+    monkeypatch.setattr(progressing, "line_of_input", typed)
     ideas = [{"id": "1", "title": "One", "summary": "It walks.", "novelty": "new"}]
     inquiry = Inquiry("ideas", "Choose.", {"ideas": ideas})
     with Progress(Console(stderr=False, force_terminal=False)) as progress:

@@ -153,13 +153,13 @@ async def test_a_quote_keeps_only_what_may_be_said_of_it(
 
 
 async def test_an_idea_is_unchecked_where_its_judge_fails_or_nothing_is_found(
-    shelf: Library, library: Library, settings: Settings, one: list[Idea]
+    shelf: Library, settings: Settings, one: list[Idea]
 ) -> None:
     def fails(_: Seen) -> Said:
         return ModelUnavailable("Nobody answers.", reached=False)
 
     two = [*one, *ideas(PLANTED[:1])]
-    found, update = await verdicts(two, shelf, settings, lambda seen: fails(seen))
+    found, update = await verdicts(two, shelf, settings, fails)
     assert [each.verdict for each in found] == ["unchecked", "unchecked"]
     assert "could not be checked for novelty" in update["notes"][0]
 

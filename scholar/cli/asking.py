@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from scholar import estimate as estimating
 from scholar import report, settings
+from scholar.cli import choosing
 from scholar.cli.adding import add_all, exit_code, failure, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
@@ -133,10 +134,13 @@ class Waits:
     def show(self) -> int:
         """Say what the run waits for, and return the exit code."""
         for inquiry in self.inquiries:
-            err.print(report.plain(inquiry.text), soft_wrap=True)
+            ideas = inquiry.kind == "ideas"
+            said = choosing.shown(inquiry) if ideas else inquiry.text
+            err.print(report.plain(said), soft_wrap=True)
+        reply = '"drop 2; more 1"' if any(i.kind == "ideas" for i in self.inquiries) else "yes"
         complain(
             "The run waits for your reply; go on with "
-            f"scholar runs resume {self.run_id} --reply yes, or no."
+            f"scholar runs resume {self.run_id} --reply {reply}."
         )
         return WAITS
 

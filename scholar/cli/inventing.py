@@ -34,7 +34,11 @@ class Asked:
     def start(self, scholar: Scholar) -> Run:
         """The run that proposes it."""
         return scholar.start_ideas(
-            self.topic, wanted=self.wanted, new=self.new, interactive=self.interactive
+            self.topic,
+            wanted=self.wanted,
+            new=self.new,
+            interactive=self.interactive,
+            person=True,
         )
 
 

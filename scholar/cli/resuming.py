@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scholar import report, settings
+from scholar.cli import choosing
 from scholar.cli.asking import driven, opened, show_end
 from scholar.cli.common import err, out, print_json
 from scholar.cli.writing import Reports
@@ -33,6 +34,11 @@ async def resume(
 
 
 def _understood(reply: str, inquiry: Inquiry) -> Any:
+    if inquiry.kind == "ideas":
+        wishes, unknown = choosing.understood(reply)
+        if unknown:
+            raise UsageError(f"Not understood: {'; '.join(unknown)}; see docs/ideas.md.")
+        return wishes
     word = reply.strip().lower()
     if word in YES or word in NO:
         return word in YES

@@ -15,7 +15,6 @@ from scholar.cli.asking import Waits, drive, exit_code_of, print_estimate
 from scholar.cli.common import err, notice, out, print_json
 from scholar.cli.writing import Reports
 from scholar.errors import UsageError
-from scholar.report import markdown
 from scholar.runs import Run, Scholar
 from scholar.settings import Settings
 
@@ -78,7 +77,7 @@ async def review(
     if form == "json":
         print_json(report.to_json(answer))
     elif form == "markdown":
-        typer.echo(markdown.to_markdown(answer), nl=False)
+        typer.echo(report.to_markdown(answer), nl=False)
     else:
         err.print()
         report.show(answer, out)

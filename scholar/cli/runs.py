@@ -49,7 +49,8 @@ def runs_resume(
         str | None,
         typer.Option(
             metavar="yes|no|TEXT",
-            help="Your reply where the run waits for one; for a plan also questions, one a line.",
+            help="Your reply where the run waits for one. To a plan also questions, one a line; "
+            "to ideas what is to become of them.",
         ),
     ] = None,
     model: Model = None,

@@ -20,7 +20,6 @@ from scholar.cli.running import run_to_json, write
 from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, UsageError
 from scholar.journal import Journal, ThreadRow
-from scholar.report import markdown
 from scholar.values import Answer
 
 END = ("/quit", "/exit", "/q")
@@ -111,7 +110,7 @@ async def export(thread: str, where: str | None) -> int:
         said = {**_to_json(row), "answers": [*map(report.to_json, answers)]}
         write(where, json_module.dumps(said, ensure_ascii=False, indent=2) + "\n")
         return 0
-    text = "\n".join([f"# {row.title}\n", *map(markdown.to_markdown, answers)])
+    text = "\n".join([f"# {row.title}\n", *map(report.to_markdown, answers)])
     if where is None:
         out.print(Text(text), soft_wrap=True)
     else:

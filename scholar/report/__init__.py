@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scholar.report import ideas, json, terminal
+from scholar.report import ideas, json, markdown, terminal
 from scholar.report.json import json_text, paper_to_json
 from scholar.report.terminal import hanging
 from scholar.report.words import (
@@ -38,6 +38,7 @@ __all__ = [
     "short",
     "show",
     "to_json",
+    "to_markdown",
     "vote",
 ]
 
@@ -53,6 +54,11 @@ def show(answer: Answer, console: Console) -> None:
 def to_json(answer: Answer) -> dict[str, Any]:
     """An answer as plain data, as `answer.schema.json` or `ideas.schema.json` describes it."""
     return ideas.to_json(answer) if _is_about_ideas(answer) else json.to_json(answer)
+
+
+def to_markdown(answer: Answer) -> str:
+    """An answer, or the ideas or the proposal that it is, as Markdown."""
+    return ideas.to_markdown(answer) if _is_about_ideas(answer) else markdown.to_markdown(answer)
 
 
 def _is_about_ideas(answer: Answer) -> bool:

@@ -18,7 +18,7 @@ def _json(dossier: Dossier) -> bytes:
 
 
 def _markdown(dossier: Dossier) -> bytes:
-    from scholar.report.markdown import to_markdown
+    from scholar.report import to_markdown
 
     return to_markdown(dossier.answer).encode()
 

@@ -258,9 +258,11 @@ class Scholar:
         new: int = 0,
         interactive: bool = False,
         preset: str | None = None,
+        thread: str | None = None,
+        person: bool = False,
     ) -> Run:
         """The run of `ideas` that has not begun, as `start`; raises UsageError as `ideas`."""
-        run = self.start(topic, preset=preset)
+        run = self.start(topic, preset=preset, thread=thread, person=person)
         if not 1 <= (new or wanted) <= generator.MOST_IDEAS:
             raise UsageError(
                 f"A run cannot propose {new or wanted} ideas; "

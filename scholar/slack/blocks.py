@@ -18,6 +18,7 @@ from scholar.values import (
     CitedConflict,
     CitedPremise,
     CitedSentence,
+    Idea,
     Outcome,
     Paper,
 )
@@ -135,6 +136,11 @@ def _body(answer: Answer) -> Iterator[Block]:
     for section in answer.review.sections if answer.review else ():
         yield from rich.paragraph([unit(Span(section.title, bold=True))])
         yield from rich.paragraph(_sentences(section.sentences, numbers))
+    for idea in answer.ideas if not answer.proposal else ():
+        yield from _idea(idea, numbers)
+    for part in answer.proposal:
+        yield from rich.paragraph([unit(Span(part.title, bold=True))])
+        yield from rich.paragraph([unit(f"{_line(one.text)} ") for one in part.statements])
     for premise in answer.premises:
         yield from rich.paragraph([_premise(premise, numbers)])
     for conflict in answer.conflicts:
@@ -174,6 +180,19 @@ def _sentences(sentences: Sequence[CitedSentence], numbers: Mapping[str, int]) -
 def _marks(cited: CitedSentence | CitedPremise, numbers: Mapping[str, int]) -> str:
     found = sorted({numbers[citation.paper_id] for citation in cited.citations})
     return f"[{', '.join(map(str, found))}]"
+
+
+def _idea(idea: Idea, numbers: Mapping[str, int]) -> Iterator[Block]:
+    """An idea: what it is, whether it is new, and the quotes of the work that is nearest to it."""
+    verdict = idea.novelty.verdict if idea.novelty else "unchecked"
+    title = Span(f"{idea.id}. {_line(idea.title)}", bold=True)
+    head = unit(title, Span(f"  {verdict}\n", italic=True))
+    yield from rich.paragraph([head, unit(_line(idea.summary))])
+    for near in idea.novelty.nearest if idea.novelty else ():
+        differs = f" Differs: {_line(near.differs)}" if near.differs else ""
+        mark = Span(f" [{numbers[near.citation.paper_id]}]", italic=True)
+        said = unit(f"“{_line(near.citation.quote)}”", mark, differs)
+        yield from rich.paragraph([said], "rich_text_quote")
 
 
 def _premise(premise: CitedPremise, numbers: Mapping[str, int]) -> Unit:

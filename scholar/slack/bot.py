@@ -11,7 +11,7 @@ from typing import Any
 
 from scholar.errors import ScholarError
 from scholar.events import Finished, Paused
-from scholar.report.markdown import to_markdown
+from scholar.report import to_markdown
 from scholar.slack import rich, words
 from scholar.slack.blocks import Message, Shown, evidence_of, mark, note, shown
 from scholar.slack.desk import Desk, Going

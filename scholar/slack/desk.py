@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scholar.errors import RunError, UsageError
+from scholar.errors import RunError
 from scholar.events import Event, Finished
 from scholar.journal.watches import Watch, Watches
 from scholar.library import Library
 from scholar.library.ingest import Item, Result, expand, ingest
-from scholar.runs import Run, Scholar
+from scholar.runs import Scholar
 from scholar.slack.private import Shelves
 from scholar.slack.store import Ask
 from scholar.sources import Skipped, bibtex, identify
@@ -135,11 +135,7 @@ async def _run_of(scholar: Scholar, ask: Ask) -> Going:
     if ask.run and (known := await _known(scholar, ask)):
         return known
     if ask.kind == "ideas":
-        start_ideas = getattr(scholar, "start_ideas", None)
-        if start_ideas is None:
-            raise UsageError("Ideas cannot be asked for in this version; use /scholar ask.")
-        run: Run = start_ideas(ask.question, thread=ask.scholar_thread, person=True)
-        return run
+        return scholar.start_ideas(ask.question, thread=ask.scholar_thread, person=True)
     return scholar.start(
         ask.question, preset=ask.preset or None, thread=ask.scholar_thread, person=True
     )
