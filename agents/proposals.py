@@ -120,7 +120,7 @@ def outcome(state: State, found: Proposals) -> Outcome:
 
 def notes(state: State, found: Proposals) -> Sequence[str]:
     """What a reader must know beside the ideas: how many are missing, and that none is there."""
-    if state.get("task") == "proposal" or state.get("interactive"):
+    if state.get("task") != "ideas" or state.get("interactive"):
         return ()
     asked = generator.wanted(state)
     if new := state.get("new"):
