@@ -70,18 +70,36 @@ class Journal:
 
     # One run, while it is worked on
 
-    async def record(self, run_id: str, clock: Callable[[], float]) -> Record:
-        """What is remembered of a run; the same record for all who ask, until it is let go."""
-        if (live := self._live.get(run_id)) is not None:
+    async def record(
+        self, run_id: str, clock: Callable[[], float], *, anew: bool = False
+    ) -> Record:
+        """What is remembered of a run; the same record for all who ask, until it is let go.
+
+        It is read `anew` where the run has just been claimed: others may have worked on it.
+        """
+        if anew:
+            self._live.pop(run_id, None)
+        elif (live := self._live.get(run_id)) is not None:
             return live
         told, calls, seconds = await self._remembered(run_id)
-        keeper = None if self._database is None else self
-        made = Record(run_id, clock, keeper=keeper, told=told, calls=calls, seconds=seconds)
+        made = self._new(run_id, clock, told=told, calls=calls, seconds=seconds)
         # Somebody else may have asked in the meantime.
-        self._held[run_id] = self._live.setdefault(run_id, made)
+        return self._hold(self._live.setdefault(run_id, made))
+
+    def new_record(self, run_id: str, clock: Callable[[], float]) -> Record:
+        """The record of a run that begins, of which there is nothing to read."""
+        made = self._live[run_id] = self._new(run_id, clock)
+        return self._hold(made)
+
+    def _new(self, run_id: str, clock: Callable[[], float], **known: Any) -> Record:
+        keeper = None if self._database is None else self
+        return Record(run_id, clock, keeper=keeper, **known)
+
+    def _hold(self, record: Record) -> Record:
+        self._held[record.run_id] = record
         while len(self._held) > MOST_HELD:
             del self._held[next(iter(self._held))]
-        return self._held[run_id]
+        return record
 
     async def to_replay(self, run_id: str, clock: Callable[[], float]) -> Record:
         """What is remembered of a run, to play it again."""
