@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import time
 import typing
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -120,6 +120,7 @@ class Checkpoints(BaseCheckpointSaver[Any]):
         self._settings = settings
         self._on_notice = on_notice
         self._opening = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self._opened = AsyncExitStack()
         self._saver: BaseCheckpointSaver[Any] | None = None
         self._rests_until = 0.0
@@ -162,13 +163,17 @@ class Checkpoints(BaseCheckpointSaver[Any]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Keep a checkpoint, where it can be kept."""
-        if not self._rests:
-            try:
-                saver = await self._open()
-                return await saver.aput(config, checkpoint, metadata, new_versions)
-            except _faults() as error:
-                self._give_up(error)
-        return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
+        kept: list[RunnableConfig] = []
+
+        async def put(saver: BaseCheckpointSaver[Any]) -> None:
+            kept.append(await saver.aput(config, checkpoint, metadata, new_versions))
+
+        await self._write(put)
+        return (
+            kept[0]
+            if kept
+            else {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
+        )
 
     async def aput_writes(
         self,
@@ -178,19 +183,11 @@ class Checkpoints(BaseCheckpointSaver[Any]):
         task_path: str = "",
     ) -> None:
         """Keep what a node of an unfinished step has returned, where it can be kept."""
-        if not self._rests:
-            try:
-                await (await self._open()).aput_writes(config, writes, task_id, task_path)
-            except _faults() as error:
-                self._give_up(error)
+        await self._write(lambda saver: saver.aput_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Forget all checkpoints of a run, where there are any."""
-        if not self._rests:
-            try:
-                await (await self._open()).adelete_thread(thread_id)
-            except _faults() as error:
-                self._give_up(error)
+        await self._write(lambda saver: saver.adelete_thread(thread_id))
 
     def get_next_version(self, current: Any, channel: None) -> Any:
         """The version after `current`: all of LangGraph's savers count alike."""
@@ -202,6 +199,16 @@ class Checkpoints(BaseCheckpointSaver[Any]):
         """Let go of the database; the next use opens it again."""
         await self._opened.aclose()
         self._saver = None
+
+    async def _write(self, work: Callable[[BaseCheckpointSaver[Any]], Awaitable[None]]) -> None:
+        # One after the other, so that what cannot be written is waited for once.
+        async with self._writing:
+            if self._rests:
+                return
+            try:
+                await work(await self._open())
+            except _faults() as error:
+                self._give_up(error)
 
     async def _open(self) -> BaseCheckpointSaver[Any]:
         async with self._opening:

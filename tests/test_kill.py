@@ -70,9 +70,7 @@ def test_so_does_one_killed_at_random(living: Mortals, server: ModelServer) -> N
     whole = undisturbed(living, server, "whole", preset="standard")
     dice = random.Random(5)
     moments = [dice.uniform(0, whole.seconds) for _ in range(MOMENTS)]
-    trials = [
-        tried(living, server, whole, f"r{n}", after=after) for n, after in enumerate(moments)
-    ]
+    trials = [tried(living, server, whole, f"r{n}", after=after) for n, after in enumerate(moments)]
     assert faulty(trials) == []
 
 

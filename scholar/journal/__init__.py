@@ -129,9 +129,9 @@ class Journal:
         future = self._database.write(lambda connection: _put(connection, schema.calls, row))
         return asyncio.wrap_future(future)
 
-    def claim(self, run_id: str) -> Claim:
-        """The right to work on a run; raises RunError where another process has it."""
-        return self._claims.claim(run_id) if self._claims else Claim(lambda: None)
+    def claim(self, run_id: str, *, new: bool = False) -> Claim:
+        """The right to work on a run, `new` or not; raises RunError where another process has it."""
+        return self._claims.claim(run_id, new=new) if self._claims else Claim(lambda: None)
 
     # All runs
 

@@ -125,9 +125,7 @@ class Scholar:
         for id, inquiry in row.waits:
             if replies and id in replies:
                 text = json.dumps(replies[id])
-                await self.services.journal.keep(
-                    row.run_id, reply_key(inquiry), text, row.seconds
-                )
+                await self.services.journal.keep(row.run_id, reply_key(inquiry), text, row.seconds)
         asked = cast(Question, {**row.asked, "run_id": row.run_id})
         return Run(self._graph, self.services, asked, self._checkpoints, goes_on=True)
 

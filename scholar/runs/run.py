@@ -64,7 +64,7 @@ class Run:
         works on the run.
         """
         journal = self.services.journal
-        claim = await asyncio.to_thread(journal.claim, self.run_id)
+        claim = await asyncio.to_thread(journal.claim, self.run_id, new=not self.goes_on)
         # The embedder loads while the planner's call is out.
         warming = asyncio.create_task(self.services.library.warm())
         try:
