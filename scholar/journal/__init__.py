@@ -110,6 +110,11 @@ class Journal:
         """Hold the record of a run no longer than somebody else does."""
         self._held.pop(run_id, None)
 
+    async def settled(self) -> None:
+        """Wait until all is kept that was to be."""
+        if self._database is not None:
+            await self._database.settled()
+
     async def keep(self, run_id: str, key: str, text: str, seconds: float) -> None:
         """Keep what a run was told; what cannot be kept is told of once."""
         assert self._database is not None
@@ -237,11 +242,11 @@ class Journal:
 
     async def remove(self, run_id: str) -> None:
         """Forget a run; raises RunError where it is under way in another process."""
-        claim = self.claim(run_id)
+        claim = await asyncio.to_thread(self.claim, run_id)
         try:
             await self.forget(run_id)
         finally:
-            claim.release()
+            await asyncio.to_thread(claim.release)
 
     async def forget(self, run_id: str) -> None:
         """Forget a run whose claim is held; raises RunError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from scholar.errors import RunError
+
+MOMENT = 0.05
+"""Seconds in which one who only looks whether a run is claimed has let go of it."""
 
 
 class Claim:
@@ -39,6 +43,9 @@ class Claims:
         """
         try:
             claim = self._tried(run_id)
+            if claim is None:
+                time.sleep(MOMENT)
+                claim = self._tried(run_id)
         except RunError:
             if new:
                 return Claim(lambda: None)

@@ -63,8 +63,12 @@ class Database:
         return self._thread.submit(self._write, work)
 
     async def written(self, work: Callable[[Connection], Any]) -> bool:
-        """Wait until `work` is on disk, and tell whether it is."""
-        return await asyncio.wrap_future(self.write(work))
+        """Wait until `work` is on disk, and tell whether it is. It is done also if nobody waits."""
+        return await asyncio.shield(asyncio.wrap_future(self.write(work)))
+
+    async def settled(self) -> None:
+        """Wait until all is done that was asked for before."""
+        await asyncio.shield(asyncio.wrap_future(self._thread.submit(lambda: None)))
 
     async def read(self, work: Callable[[Connection], T], empty: T) -> T:
         """What `work` reads; `empty` where there is no database yet. Raises RunError."""

@@ -79,6 +79,7 @@ class Run:
             raise
         finally:
             await asyncio.gather(warming, return_exceptions=True)
+            await journal.settled()  # before anybody else may read what this run was told
             journal.let_go(self.run_id)
             claim.release()
 
