@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import random
 import sqlite3
 import sys
@@ -41,6 +42,8 @@ from scholar.settings import Settings
 FILE = "checkpoints.sqlite"
 REST = 30.0
 """Seconds in which nothing is tried after a failure: each try may wait for a lock."""
+REACH = 5.0
+"""Seconds in which a database server has to take a connection."""
 SEAL = 16
 """Bytes before each value: eight of the state's shape, eight of a checksum."""
 _PLAIN = tuple(
@@ -245,8 +248,17 @@ class Checkpoints(BaseCheckpointSaver[Any]):
             raise SettingsError(
                 "Runs in PostgreSQL need more packages: pip install 'scholar[postgres]'."
             ) from None
+        # What cannot be reached is told of by us, once, and not by each try of the pool.
+        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         how = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-        pool = AsyncConnectionPool(url, min_size=1, max_size=4, kwargs=how, open=False)
+        pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=4,
+            kwargs={**how, "connect_timeout": int(REACH)},
+            timeout=REACH,
+            open=False,
+        )
         await self._opened.enter_async_context(pool)
         saver = AsyncPostgresSaver(pool, serde=self.serde)  # type: ignore[arg-type]
         await saver.setup()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from minds import but, for_server, honest
 from model_server import ModelServer
 from mortal import mortals, tried, undisturbed
@@ -113,7 +114,7 @@ async def test_a_server_that_goes_away_takes_nothing_from_a_run(
     office: Office, postgres: postgres_server.PostgresServer, url: str
 ) -> None:
     first = await whole(office)
-    name = url.rpartition("/")[2].partition("?")[0]
+    name = sa.make_url(url).database
 
     def cut(seen: Any) -> Any:
         if seen.call == "reader":

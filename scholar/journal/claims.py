@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from scholar.errors import RunError
+from scholar.journal.database import BUSY_SECONDS
 
 MOMENT = 0.05
 """Seconds in which one who only looks whether a run is claimed has let go of it."""
@@ -34,7 +35,10 @@ class Claims:
 
     def __init__(self, folder: Path, url: sa.URL | None = None) -> None:
         self._folder = folder
-        self._engine = None if url is None else sa.create_engine(url, poolclass=sa.NullPool)
+        wait = {"connect_timeout": int(BUSY_SECONDS)}
+        self._engine = (
+            sa.create_engine(url, poolclass=sa.NullPool, connect_args=wait) if url else None
+        )
 
     def claim(self, run_id: str, *, new: bool = False) -> Claim:
         """Claim a run; raises RunError where it is taken, or where no claim can be made.

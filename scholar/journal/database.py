@@ -151,7 +151,8 @@ class Database:
     def _options(self) -> dict[str, Any]:
         if self._is_file:
             return {"poolclass": sa.StaticPool, "connect_args": {"timeout": BUSY_SECONDS}}
-        return {"pool_size": 1, "pool_pre_ping": True}
+        wait = {"connect_timeout": int(BUSY_SECONDS)}
+        return {"pool_size": 1, "pool_pre_ping": True, "connect_args": wait}
 
 
 def _prepare(connection: Any, _record: object) -> None:
