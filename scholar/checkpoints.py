@@ -193,10 +193,12 @@ class Checkpoints(BaseCheckpointSaver[Any]):
         await self._write(lambda saver: saver.adelete_thread(thread_id))
 
     def get_next_version(self, current: Any, channel: None) -> Any:
-        """The version after `current`: all of LangGraph's savers count alike."""
+        """The version after `current`, as LangGraph's savers count but shorter: every checkpoint
+        names one for each part of the state.
+        """
         number = 0 if current is None else int(str(current).partition(".")[0])
         # Two branches of one history must not share a version.
-        return f"{number + 1:032}.{random.random():016}"
+        return f"{number + 1:06}.{random.getrandbits(32):08x}"
 
     async def aclose(self) -> None:
         """Let go of the database; the next use opens it again."""

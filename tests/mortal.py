@@ -15,12 +15,14 @@ import asyncio
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -41,6 +43,8 @@ from scholar.settings import Settings, load
 from scholar.values import Answer
 
 QUESTION = "How do graph walks rank passages on multi-hop questions?"
+READY = "ready\n"
+"""What the process says once all is loaded."""
 EFFECTS: dict[type, tuple[str, ...]] = {
     Journal: ("begin", "keep", "enter", "finish", "go_on"),
     Checkpoints: ("aput", "aput_writes", "adelete_thread"),
@@ -99,6 +103,8 @@ class Mortals:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        assert self._process.stdout
+        assert self._process.stdout.readline() == READY
 
     def live(
         self, run_id: str, at: int | None = None, after: float | None = None, **asked: Any
@@ -232,11 +238,11 @@ async def _answer(life: Life, settings: Settings) -> Answer:
         row = rows.get(life.run_id)
         if row is None:
             run = _begun(scholar, life)
-        elif row.goes_on:
+        elif row.goes_on or row.status == "running":
             run = await scholar.resume(row.run_id)
         else:
             answer = await scholar.runs.answer(row.run_id)
-            assert answer is not None, "a run has ended without an answer"
+            assert answer is not None
             return answer
         return await _ended(run)
 
@@ -275,10 +281,11 @@ def _one(life: Life, settings: Settings) -> Said:
         try:
             _live(life, settings, writing)
         finally:
+            traceback.print_exc()
             os._exit(1)
     os.close(writing)
     if life.after is not None:
-        time.sleep(life.after)
+        select.select([reading], [], [], life.after)  # it may end before
         os.kill(child, signal.SIGKILL)
     with os.fdopen(reading) as file:
         text = file.read()
@@ -336,6 +343,8 @@ def main() -> None:
     home, url, changes = sys.argv[1:]
     settings = _settings(Path(home), url, json.loads(changes))
     _load(settings)
+    sys.stdout.write(READY)
+    sys.stdout.flush()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_one(Life(**json.loads(line)), settings)) + "\n")
         sys.stdout.flush()

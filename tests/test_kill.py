@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,24 @@ def test_so_does_one_killed_at_random(living: Mortals, server: ModelServer) -> N
     moments = [dice.uniform(0, whole.seconds) for _ in range(MOMENTS)]
     trials = [tried(living, server, whole, f"r{n}", after=after) for n, after in enumerate(moments)]
     assert faulty(trials) == []
+
+
+def test_of_two_processes_that_resume_a_killed_run_one_wins(
+    shelf_home: Path, living: Mortals, server: ModelServer
+) -> None:
+    whole = undisturbed(living, server, "whole", preset="standard")
+    server.requests.clear()
+    assert living.live("both", at=30, preset="standard")["died"]
+    server.use(for_server(honest), first_token=0.5)  # so that they meet
+    with mortals(shelf_home, server.url) as rival, ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(lambda one: one.live("both", preset="standard"), (living, rival)))
+    [won] = [said for said in both if said["answer"] is not None]
+    [lost] = [said for said in both if said["answer"] is None]
+    # It sees who works on the run, or loses the race for its claim.
+    assert re.search("is under way(;| in another process; wait for it)", lost["error"])
+    assert differences(won["answer"], whole.answer) == []
+    bodies = [json.dumps(request.body, sort_keys=True) for request in server.requests]
+    assert len(bodies) == len(set(bodies)) <= whole.calls
 
 
 def test_a_run_may_be_killed_again_and_again(living: Mortals, server: ModelServer) -> None:

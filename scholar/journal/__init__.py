@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, RowMapping
 
@@ -291,9 +292,9 @@ class Journal:
             ended=row["ended"],
             seconds=row["seconds"],
             usage=_USAGE.validate_json(row["usage"]) if row["usage"] else None,
-            asked=json.loads(row["asked"]),
+            asked=from_json(row["asked"]),
             shape=row["shape"],
-            waits=_WAITS.validate_json(row["waits"]),
+            waits=() if row["waits"] == "[]" else _WAITS.validate_json(row["waits"]),
         )
 
 

@@ -20,6 +20,7 @@ import presets
 import reading
 import retrieval
 import rounds
+import runs
 import scale
 import startup
 
@@ -38,6 +39,7 @@ def main() -> None:
     presets.main()
     concurrency.main()
     gateway.main()
+    runs.main()
     asyncio.run(evidence.main())
     embedding_rate.main()
     local.main()

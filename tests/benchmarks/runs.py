@@ -51,7 +51,7 @@ TASKS: dict[str, dict[str, Any]] = {
 FIRST_TOKEN = 0.01
 TIMED = 40
 STORED = 10_000
-GROWN = 100
+GROWN = 1_000
 CANCELLED = 10
 
 
@@ -138,7 +138,7 @@ async def _peak(scholar: Scholar) -> dict[str, int]:
         Checkpoints.adelete_thread = forget  # type: ignore[method-assign]
     sizes["checkpoints after its end"] = _bytes(home, answer.run_id)
     told, _, _ = await scholar.services.journal._remembered(answer.run_id)
-    for kind in ("reply", "search", "extract"):
+    for kind in ("reply", "search"):
         texts = [text for key, text in told.items() if key.startswith(f"{kind}:")]
         sizes[f"journal: {kind} ({len(texts)})"] = sum(map(len, texts))
     other = [text for key, text in told.items() if key.split(":")[0] not in ("reply", "search")]
@@ -187,7 +187,9 @@ async def _listing(home: Path) -> None:
     assert len(rows) == STORED
     print(f"### {STORED:,} stored runs\n")
     print("| | median of 7 |\n|---|---|")
-    print(f"| `runs.all()` with opening the file | {statistics.median(timed):.3f} s |\n", flush=True)
+    print(
+        f"| `runs.all()` with opening the file | {statistics.median(timed):.3f} s |\n", flush=True
+    )
 
 
 async def _growth(settings: Settings) -> None:
@@ -273,7 +275,6 @@ def _killing(home: Path, moments: int) -> None:
     with _lives(home) as (living, server):
         for name, asked in TASKS.items():
             whole = undisturbed(living, server, f"whole {name}", **asked)
-            whole = undisturbed(living, server, f"again {name}", **asked)
             _row(name, "each effect", [{"at": at} for at in range(1, whole.effects + 1)],
                  living, server, whole)  # fmt: skip
             each = moments // len(TASKS)
