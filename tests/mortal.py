@@ -293,7 +293,7 @@ def _one(life: Life, settings: Settings) -> Said:
     died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if not died and not text:
         raise AssertionError(f"a run failed by itself: {life}")
-    told = json.loads(text) if text else {"effects": 0, "answer": None, "error": ""}
+    told: Any = json.loads(text) if text else {"effects": 0, "answer": None, "error": ""}
     return Said(died=died, effects=told["effects"], answer=told["answer"], error=told["error"])
 
 

@@ -91,8 +91,8 @@ def _await(server: PostgresServer, process: subprocess.Popen[bytes]) -> None:
         try:
             server.execute("SELECT 1")
             return
-        except psycopg.OperationalError as error:
-            log = (server.folder / "log").read_text()
-            assert process.poll() is None, f"the server has ended: {log}"
-            assert time.monotonic() - began < START, f"the server does not answer: {error} {log}"
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() - began > START:
+                log = (server.folder / "log").read_text()
+                raise AssertionError(f"the server does not answer: {log}") from None
             time.sleep(0.05)

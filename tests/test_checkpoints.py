@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_value_with_a_changed_byte_is_not_read(at: int) -> None:
     kind, data = sealed.dumps_typed(["a quote that must not change"])
     at %= len(data)
     changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-    with pytest.raises(ValueError, match="damaged|another version"):
+    with pytest.raises(ValueError, match=r"damaged|another version"):
         sealed.loads_typed((kind, changed))
     with pytest.raises(ValueError, match="damaged"):
         sealed.loads_typed(("bytes", data))
@@ -138,8 +139,7 @@ async def test_after_a_while_a_database_is_tried_again(
     (settings.home / FILE).write_bytes(b"This is no database. " * 300)
     assert await values(saver) is None
     (settings.home / FILE).unlink()
-    later = checkpoints.time.monotonic() + checkpoints.REST
-    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: later)
+    monkeypatch.setattr(saver, "_rests_until", time.monotonic())
     await put(saver, **STATE)
     assert await values(saver) == STATE
     assert len(notices) == 1

@@ -7,16 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import postgres_server
 import pytest
 import sqlalchemy as sa
 from minds import but, for_server, honest
 from model_server import ModelServer
 from mortal import mortals, tried, undisturbed
 from office import Office, asked_twice, content, ended, whole
-
-psycopg = pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed")
-
-import postgres_server
 from pydantic import SecretStr
 from test_runs import (  # noqa: F401
     failed,
@@ -154,13 +151,13 @@ async def test_a_password_is_not_shown(settings: Settings) -> None:
 
 def test_runs_killed_at_any_moment_go_on(shelf_home: Path, url: str) -> None:
     with (
-        ModelServer(for_server(but()), first_token=0.01) as server,
-        mortals(shelf_home, server.url, runs={"database": url}) as living,
+        ModelServer(for_server(but()), first_token=0.01) as asked,
+        mortals(shelf_home, asked.url, runs={"database": url}) as living,
     ):
-        whole = undisturbed(living, server, "whole", preset="standard")
+        whole = undisturbed(living, asked, "whole", preset="standard")
         effects = sorted(random.Random(7).sample(range(1, whole.effects + 1), MOMENTS))
         trials = [
-            tried(living, server, whole, f"at{at}", at=at, replays=at % 3 == 0) for at in effects
+            tried(living, asked, whole, f"at{at}", at=at, replays=at % 3 == 0) for at in effects
         ]
     assert all(trial.died for trial in trials)
     assert [(trial.moment, wrong) for trial in trials for wrong in trial.wrong] == []

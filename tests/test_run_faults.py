@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -28,6 +29,10 @@ from scholar.report import to_json
 from scholar.settings import Settings
 from scholar.values import Outcome
 
+DAMAGED = (
+    "The state of the run cannot be read (it is damaged); it starts over, and nothing is paid for "
+    "again."
+)
 HERE = Path(__file__).parent
 
 
@@ -198,10 +203,7 @@ async def test_every_byte_of_a_checkpoint_may_be_another(
         assert content(events[-1].answer) == content(undisturbed)  # type: ignore[union-attr]
         assert asked_twice(answered, desk.backend.requests) == []
         notes = [e.note for e in events if isinstance(e, Noted)]
-        assert notes == [
-            "The state of the run cannot be read (it is damaged); it starts over, and nothing is "
-            "paid for again."
-        ]
+        assert notes == [DAMAGED]
         noted += 1
         await office.aclose()
         file.write_bytes(kept)
@@ -291,6 +293,8 @@ async def test_fifty_runs_of_all_presets_are_played_again_without_a_network(
         "print(json.dumps(asyncio.run(main())))"
     )
     command = ["unshare", "-rn", sys.executable, "-c", script, str(settings.home)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert json.loads(ran.stdout) == json.loads(json.dumps(told))

@@ -136,7 +136,7 @@ class Journal:
         return asyncio.wrap_future(future)
 
     def claim(self, run_id: str, *, new: bool = False) -> Claim:
-        """The right to work on a run, `new` or not; raises RunError where another process has it."""
+        """The right to work on a run, as `Claims.claim`; raises RunError."""
         return self._claims.claim(run_id, new=new) if self._claims else Claim(lambda: None)
 
     # All runs

@@ -108,9 +108,9 @@ class Database:
 
     def _in_transaction(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         try:
-            with self._opened().connect().execution_options(**{READS: reads}) as connection:
-                with connection.begin():
-                    return work(connection)
+            opened = self._opened().connect().execution_options(**{READS: reads})
+            with opened as connection, connection.begin():
+                return work(connection)
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise self._unusable(getattr(error, "orig", None) or error) from error
 

@@ -1,7 +1,7 @@
 """What it takes to keep runs, and whether anything is lost where they are killed.
 
-`python tests/benchmarks/runs.py [MOMENTS]` kills runs at each of their effects, and at MOMENTS random
-moments; with 0 it kills none.
+`python tests/benchmarks/runs.py [MOMENTS]` kills runs at each of their effects, and at
+MOMENTS random moments; with 0 it kills none.
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ async def _peak(scholar: Scholar) -> dict[str, int]:
     sizes: dict[str, int] = {}
     forget = Checkpoints.adelete_thread
 
-    async def weigh(self: Checkpoints, run_id: str) -> None:
-        sizes["checkpoints before its end"] = _bytes(home, run_id)
-        await forget(self, run_id)
+    async def weigh(self: Checkpoints, thread_id: str) -> None:
+        sizes["checkpoints before its end"] = _bytes(home, thread_id)
+        await forget(self, thread_id)
 
     Checkpoints.adelete_thread = weigh  # type: ignore[method-assign]
     try:
@@ -246,8 +246,7 @@ async def _cancelled(settings: Settings, server: ModelServer, name: str) -> floa
             return ended
 
         going = asyncio.create_task(drive())
-        while len(server.requests) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(server.wait_for_requests, 3)
         began = time.perf_counter()
         if name == "here":
             run.cancel()
