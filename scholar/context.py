@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from pydantic import BaseModel
 
@@ -198,13 +198,16 @@ def reply_key(inquiry: Inquiry) -> str:
     return key_of("consult", inquiry)
 
 
-_ledgers: WeakKeyDictionary[Record, Ledger] = WeakKeyDictionary()
+_ledgers: WeakKeyDictionary[Record, ReferenceType[Ledger]] = WeakKeyDictionary()
+"""By a weak reference, since a ledger holds its record, which would never be let go."""
 
 
 def _ledger_of(record: Record, settings: Settings, preset: Preset) -> Ledger:
     """The one ledger of a run, so that branches at once do not spend the same money."""
-    if record not in _ledgers:
-        _ledgers[record] = Ledger(
-            settings.budget, settings.price_of, record=record, most_tokens=preset.tokens
-        )
-    return _ledgers[record]
+    known = _ledgers.get(record)
+    ledger = None if known is None else known()
+    if ledger is None:
+        cap, prices = preset.tokens, settings.price_of
+        ledger = Ledger(settings.budget, prices, record=record, most_tokens=cap)
+        _ledgers[record] = ref(ledger)
+    return ledger

@@ -208,6 +208,7 @@ async def _intake(state: State, context: Context) -> Update:
 async def _publish(state: State, context: Context) -> Update:
     """The publisher's answer, and how the run has ended in the journal."""
     update = await publisher.publish(state, context)
+    await _mark(context, update)  # first, so that what has ended can be played again
     await context.services.journal.finish(update["answer"], context.services.clock())
     return update
 

@@ -129,4 +129,5 @@ class Remembered:
 
     async def stats(self) -> Stats:
         """As `Library.stats`."""
-        return await self._library.stats()
+        key = key_of("stats", self.epoch)
+        return await self._record.once(key, Stats, self._library.stats)

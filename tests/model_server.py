@@ -215,6 +215,11 @@ class ModelServer:
         with self._changed:
             return self._changed.wait_for(lambda: self._hung_up >= count, timeout)
 
+    def wait_for_requests(self, count: int, timeout: float = 20.0) -> bool:
+        """Whether `count` requests have come within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.requests) >= count, timeout)
+
     def _app(self) -> Starlette:
         return Starlette(
             routes=[
@@ -242,7 +247,9 @@ class ModelServer:
         self, request: Request, body: dict[str, Any], wire: _Wire, said: Scripted
     ) -> Response:
         came = time.monotonic()
-        self.requests.append(Arrival(body, dict(request.headers), came, request.url.path))
+        with self._changed:
+            self.requests.append(Arrival(body, dict(request.headers), came, request.url.path))
+            self._changed.notify_all()
         match said:
             case Status(code, content, headers, text) if text is None:
                 return JSONResponse(content, code, dict(headers))

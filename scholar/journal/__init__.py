@@ -92,18 +92,36 @@ class Journal:
 
     # One run, while it is worked on
 
-    async def record(self, run_id: str, clock: Callable[[], float]) -> Record:
-        """What is remembered of a run; the same record for all who ask, until it is let go."""
-        if (live := self._live.get(run_id)) is not None:
+    async def record(
+        self, run_id: str, clock: Callable[[], float], *, anew: bool = False
+    ) -> Record:
+        """What is remembered of a run; the same record for all who ask, until it is let go.
+
+        It is read `anew` where the run has just been claimed: others may have worked on it.
+        """
+        if anew:
+            self._live.pop(run_id, None)
+        elif (live := self._live.get(run_id)) is not None:
             return live
         told, calls, seconds = await self._remembered(run_id)
-        keeper = None if self._database is None else self
-        made = Record(run_id, clock, keeper=keeper, told=told, calls=calls, seconds=seconds)
+        made = self._new(run_id, clock, told=told, calls=calls, seconds=seconds)
         # Somebody else may have asked in the meantime.
-        self._held[run_id] = self._live.setdefault(run_id, made)
+        return self._hold(self._live.setdefault(run_id, made))
+
+    def new_record(self, run_id: str, clock: Callable[[], float]) -> Record:
+        """The record of a run that begins, of which there is nothing to read."""
+        made = self._live[run_id] = self._new(run_id, clock)
+        return self._hold(made)
+
+    def _new(self, run_id: str, clock: Callable[[], float], **known: Any) -> Record:
+        keeper = None if self._database is None else self
+        return Record(run_id, clock, keeper=keeper, **known)
+
+    def _hold(self, record: Record) -> Record:
+        self._held[record.run_id] = record
         while len(self._held) > MOST_HELD:
             del self._held[next(iter(self._held))]
-        return self._held[run_id]
+        return record
 
     async def to_replay(self, run_id: str, clock: Callable[[], float]) -> Record:
         """What is remembered of a run, to play it again."""
@@ -113,6 +131,11 @@ class Journal:
     def let_go(self, run_id: str) -> None:
         """Hold the record of a run no longer than somebody else does."""
         self._held.pop(run_id, None)
+
+    async def settled(self) -> None:
+        """Wait until all is kept that was to be."""
+        if self._database is not None:
+            await self._database.settled()
 
     async def keep(self, run_id: str, key: str, text: str, seconds: float) -> None:
         """Keep what a run was told; what cannot be kept is told of once."""
@@ -133,9 +156,9 @@ class Journal:
         future = self._database.write(lambda connection: put(connection, schema.calls, row))
         return asyncio.wrap_future(future)
 
-    def claim(self, run_id: str) -> Claim:
-        """The right to work on a run; raises RunError where another process has it."""
-        return self._claims.claim(run_id) if self._claims else Claim(lambda: None)
+    def claim(self, run_id: str, *, new: bool = False) -> Claim:
+        """The right to work on a run, as `Claims.claim`; raises RunError."""
+        return self._claims.claim(run_id, new=new) if self._claims else Claim(lambda: None)
 
     # All runs
 
@@ -246,11 +269,11 @@ class Journal:
 
     async def remove(self, run_id: str) -> None:
         """Forget a run; raises RunError where it is under way in another process."""
-        claim = self.claim(run_id)
+        claim = await asyncio.to_thread(self.claim, run_id)
         try:
             await self.forget(run_id)
         finally:
-            claim.release()
+            await asyncio.to_thread(claim.release)
 
     async def forget(self, run_id: str) -> None:
         """Forget a run whose claim is held; raises RunError."""
@@ -297,7 +320,7 @@ class Journal:
             usage=_USAGE.validate_json(row["usage"]) if row["usage"] else Usage(),
             asked=_ASKED.validate_json(row["asked"]),
             shape=row["shape"],
-            waits=_WAITS.validate_json(row["waits"]),
+            waits=() if row["waits"] == "[]" else _WAITS.validate_json(row["waits"]),
         )
 
 

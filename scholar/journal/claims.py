@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,10 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from scholar.errors import RunError
+from scholar.journal.database import BUSY_SECONDS
+
+MOMENT = 0.05
+"""Seconds in which one who only looks whether a run is claimed has let go of it."""
 
 
 class Claim:
@@ -30,11 +35,25 @@ class Claims:
 
     def __init__(self, folder: Path, url: sa.URL | None = None) -> None:
         self._folder = folder
-        self._engine = None if url is None else sa.create_engine(url, poolclass=sa.NullPool)
+        wait = {"connect_timeout": int(BUSY_SECONDS)}
+        self._engine = (
+            sa.create_engine(url, poolclass=sa.NullPool, connect_args=wait) if url else None
+        )
 
-    def claim(self, run_id: str) -> Claim:
-        """Claim a run; raises RunError where it is taken, or where no claim can be made."""
-        claim = self._in_database(run_id) if self._engine is not None else self._file(run_id)
+    def claim(self, run_id: str, *, new: bool = False) -> Claim:
+        """Claim a run; raises RunError where it is taken, or where no claim can be made.
+
+        One that is `new` needs none where nothing can be written: nobody else can know of it.
+        """
+        try:
+            claim = self._tried(run_id)
+            if claim is None:
+                time.sleep(MOMENT)
+                claim = self._tried(run_id)
+        except RunError:
+            if new:
+                return Claim(lambda: None)
+            raise
         if claim is None:
             raise RunError(
                 f"The run {run_id} is under way in another process; wait for it, or end it with "
@@ -45,12 +64,15 @@ class Claims:
     def taken(self, run_id: str) -> bool:
         """Whether some process works on a run."""
         try:
-            claim = self._in_database(run_id) if self._engine is not None else self._file(run_id)
+            claim = self._tried(run_id)
         except RunError:
             return False
         if claim is not None:
             claim.release()
         return claim is None
+
+    def _tried(self, run_id: str) -> Claim | None:
+        return self._in_database(run_id) if self._engine is not None else self._file(run_id)
 
     def _file(self, run_id: str) -> Claim | None:
         path = self._folder / f"{run_id}.lock"

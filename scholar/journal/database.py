@@ -7,6 +7,7 @@ does not depend on it: where nothing can be written any more that is said once, 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,8 @@ T = TypeVar("T")
 FILE = "runs.sqlite"
 BUSY_SECONDS = 5.0
 """Another process writes for milliseconds; a backup of the file may take a second or two."""
+READS = "scholar_reads"
+"""The option of a connection whose transaction only reads, so that it waits for no writer."""
 REST = 30.0
 """Seconds in which nothing is written after a failure: each try may wait for a lock."""
 
@@ -60,8 +63,12 @@ class Database:
         return self._thread.submit(self._write, work)
 
     async def written(self, work: Callable[[Connection], Any]) -> bool:
-        """Wait until `work` is on disk, and tell whether it is."""
-        return await asyncio.wrap_future(self.write(work))
+        """Wait until `work` is on disk, and tell whether it is. It is done also if nobody waits."""
+        return await asyncio.shield(asyncio.wrap_future(self.write(work)))
+
+    async def settled(self) -> None:
+        """Wait until all is done that was asked for before."""
+        await asyncio.shield(asyncio.wrap_future(self._thread.submit(lambda: None)))
 
     async def read(self, work: Callable[[Connection], T], empty: T) -> T:
         """What `work` reads; `empty` where there is no database yet. Raises RunError."""
@@ -97,18 +104,27 @@ class Database:
     def _read(self, work: Callable[[Connection], T], empty: T) -> T:
         if self._engine is None and self._is_file and not Path(self._url.database or "").exists():
             return empty
-        return self._in_transaction(work)
+        return self._in_transaction(work, reads=True)
 
-    def _in_transaction(self, work: Callable[[Connection], T]) -> T:
+    def _in_transaction(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         try:
-            with self._opened().begin() as connection:
+            opened = self._opened().connect().execution_options(**{READS: reads})
+            with opened as connection, connection.begin():
                 return work(connection)
         except (sa.exc.SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            raise RunError(
-                f"Runs cannot be kept in {self.place} ({reason}); see whether the disk is full, "
-                "the file may be written and nothing else holds it, then try again."
-            ) from error
+            raise self._unusable(getattr(error, "orig", None) or error) from error
+
+    def _unusable(self, cause: BaseException) -> RunError:
+        reason = str(cause).strip().partition("\n")[0]
+        # SQLite has no kind of its own for a file that is damaged; all else is a subclass.
+        if type(cause) is sqlite3.DatabaseError:
+            advice = "it is damaged, so put a copy in its place, or move it away to begin anew"
+        else:
+            advice = (
+                "see whether the disk is full, the file may be written and nothing else holds it, "
+                "then try again"
+            )
+        return RunError(f"Runs cannot be kept in {self.place} ({reason}); {advice}.")
 
     def _opened(self) -> sa.Engine:
         if self._engine is None:
@@ -135,7 +151,8 @@ class Database:
     def _options(self) -> dict[str, Any]:
         if self._is_file:
             return {"poolclass": sa.StaticPool, "connect_args": {"timeout": BUSY_SECONDS}}
-        return {"pool_size": 1, "pool_pre_ping": True}
+        wait = {"connect_timeout": int(BUSY_SECONDS)}
+        return {"pool_size": 1, "pool_pre_ping": True, "connect_args": wait}
 
 
 def _prepare(connection: Any, _record: object) -> None:
@@ -147,7 +164,8 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _bring_up_to_date(connection: Connection) -> None:

@@ -152,10 +152,10 @@ class Scholar:
         if not row.goes_on:
             state = "is under way" if row.status == "running" else "has ended"
             raise RunError(f"The run {row.run_id} {state}; see scholar runs show {row.run_id}.")
-        record = await self.services.journal.record(row.run_id, self.services.clock)
         for id, inquiry in row.waits:
             if replies and id in replies:
-                await record.keep(reply_key(inquiry), json.dumps(replies[id]))
+                text = json.dumps(replies[id])
+                await self.services.journal.keep(row.run_id, reply_key(inquiry), text, row.seconds)
         asked = cast(Question, {**row.asked, "run_id": row.run_id})
         return self._run(asked, goes_on=True)
 

@@ -14,7 +14,7 @@ from scholar.context import Services, context_for
 from scholar.errors import RunError, UsageError
 from scholar.events import Event, FellBack, Finished, Noted, Paused, Started
 from scholar.graph import Graph, row_of
-from scholar.journal import RESUMABLE
+from scholar.journal import RESUMABLE, Record
 from scholar.observer import Observer
 from scholar.state import Failure, Question, State
 from scholar.values import Answer, Inquiry, Outcome
@@ -44,6 +44,10 @@ class Run:
     state: State = field(default_factory=State)
     notes: list[str] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _record: Record | None = None
+    """Held so that all nodes share it."""
+    _unread: str = ""
+    """Why it could not go on from its last checkpoint, if so."""
 
     @property
     def run_id(self) -> str:
@@ -66,11 +70,11 @@ class Run:
         works on the run.
         """
         journal = self.services.journal
-        claim = await asyncio.to_thread(journal.claim, self.run_id)
+        claim = await asyncio.to_thread(journal.claim, self.run_id, new=not self.goes_on)
         # The embedder loads while the planner's call is out.
         warming = asyncio.create_task(self.services.library.warm())
         try:
-            record = await journal.record(self.run_id, self.services.clock)
+            self._record = await self._remembered()
             await self._enter()
             with self._observer() as observer:
                 async with aclosing(self._driven()) as events:
@@ -80,18 +84,19 @@ class Run:
                 last = await self._end()
                 observer.see(last)
                 yield last
-            del record  # it was held so that all nodes share it
         except UsageError:
             await journal.forget(self.run_id)
             raise
         finally:
             await asyncio.gather(warming, return_exceptions=True)
+            await journal.settled()  # before anybody else may read what this run was told
             journal.let_go(self.run_id)
             claim.release()
 
     async def cancelled(self) -> Answer:
         """What a run that was cut short had found: its answer, with the outcome `cancelled`."""
-        record = await self.services.journal.record(self.run_id, self.services.clock)
+        journal = self.services.journal
+        record = self._record or await journal.record(self.run_id, self.services.clock)
         state: State = {
             **self.question,
             **self.state,
@@ -100,7 +105,7 @@ class Run:
         }
         context = context_for(state, self.services, lambda _: None, record=record)
         answer = (await publisher.publish(state, context))["answer"]
-        await self.services.journal.finish(answer, self.services.clock())
+        await journal.finish(answer, self.services.clock())
         return answer
 
     def _cancelled_note(self) -> str:
@@ -125,6 +130,12 @@ class Run:
             clock=self.services.clock,
         )
 
+    async def _remembered(self) -> Record:
+        journal, clock = self.services.journal, self.services.clock
+        if self.goes_on:
+            return await journal.record(self.run_id, clock, anew=True)
+        return journal.new_record(self.run_id, clock)
+
     async def _enter(self) -> None:
         journal = self.services.journal
         if self.goes_on:
@@ -134,6 +145,8 @@ class Run:
 
     async def _driven(self) -> AsyncGenerator[Event, None]:
         given, config = await self._place()
+        if self._unread:
+            yield Noted(self._unread)
         parts: Any = self.graph.astream(
             given, config, context=self.services, stream_mode=["custom", "values"]
         )
@@ -206,7 +219,7 @@ class Run:
                 if _goes_on(snapshot):
                     return None, snapshot.config
         except RunError as error:
-            self.notes.append(str(error))
+            self._unread = str(error)
         await self.checkpoints.adelete_thread(self.run_id)
         return self.question, self._config
 

@@ -21,6 +21,7 @@ import presets
 import reading
 import retrieval
 import rounds
+import runs
 import scale
 import startup
 import tournament
@@ -41,6 +42,7 @@ def main() -> None:
     inventing.main()
     concurrency.main()
     gateway.main()
+    runs.main()
     asyncio.run(evidence.main())
     embedding_rate.main()
     local.main()
