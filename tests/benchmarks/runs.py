@@ -25,6 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from inventive import inventive
 from minds import for_backend, for_server, honest
 from model_server import ModelServer, Stall
 from mortal import Mortals, Trial, Whole, mortals, tried, undisturbed
@@ -46,6 +47,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "standard": {"preset": "standard"},
     "deep": {"preset": "deep"},
     "review": {"preset": "review", "task": "review"},
+    "ideas": {"preset": "standard", "task": "ideas", "wanted": 4},
 }
 """Whose runs are killed, by what their graph is given."""
 FIRST_TOKEN = 0.01
@@ -260,7 +262,7 @@ async def _cancelled(settings: Settings, server: ModelServer, name: str) -> floa
 
 @contextmanager
 def _lives(home: Path) -> Iterator[tuple[Mortals, ModelServer]]:
-    mind = for_server(honest)
+    mind = for_server(inventive)
     with ModelServer(mind, first_token=FIRST_TOKEN) as server, mortals(home, server.url) as living:
         yield living, server
 
