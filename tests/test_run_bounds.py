@@ -112,6 +112,16 @@ def test_no_run_with_calls_at_once_takes_more_than_its_caps(shelf_home: Path) ->
     assert {Outcome.BUDGET_SPENT, Outcome.ANSWERED} <= outcomes
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [ASKED[0], REVIEW], ids=["jurors", "branches"])
+def test_no_cap_is_passed_by_calls_that_take_all_they_may(
+    shelf_home: Path, asked: dict[str, Any]
+) -> None:
+    for tokens in range(3_000, 75_000, 3_000):
+        usage = asyncio.run(_spent(shelf_home, 1.0, asked, {"tokens": tokens})).usage
+        assert usage.input_tokens + usage.output_tokens <= tokens
+
+
 async def test_calls_are_under_way_at_once_when_a_budget_is_kept(
     shelf_home: Path, settings: Settings
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -16,6 +17,7 @@ from office import Office, asked_twice, begun, content, ended, events_of, whole
 from papers import QUESTION, faults
 
 from scholar import prompts
+from scholar.agents import retriever
 from scholar.errors import LibraryError, ModelRejected, ReplayDiffers, RunError
 from scholar.events import Called, Finished
 from scholar.report import to_json
@@ -325,6 +327,20 @@ async def test_closing_the_events_hangs_up_and_leaves_a_run_that_goes_on(
     assert len(server.requests) == 1 + PARALLEL
 
 
+async def test_a_run_is_let_go_of_once_all_is_kept(office: Office) -> None:
+    desk = office.open()
+    run, free = begun(desk), threading.Event()
+    events = run.events()
+    await anext(events)
+    database = desk.scholar.services.journal._database
+    assert database is not None
+    database._thread.submit(free.wait)
+    closing = asyncio.create_task(events.aclose())
+    assert await asyncio.wait({closing}, timeout=0.2) == (set(), {closing})
+    free.set()
+    await closing
+
+
 async def test_only_a_run_that_is_under_way_can_be_cancelled(office: Office) -> None:
     answer = await whole(office, preset="fast")
     with pytest.raises(RunError, match=r"is not under way; see scholar runs list\.$"):
@@ -358,6 +374,19 @@ async def test_one_that_comes_late_knows_what_the_first_was_told(office: Office)
     assert failed_again.outcome is Outcome.MODEL_FAILED
     assert (await ended(waiting)).outcome is Outcome.ANSWERED
     assert asked_twice(answered, early.backend.requests[:-1], late.backend.requests) == []
+
+
+async def test_one_that_comes_back_knows_what_others_were_told_meanwhile(office: Office) -> None:
+    desk = office.open(failing("reader"))
+    run = begun(desk)
+    first = await ended(run)
+    meanwhile = office.open(failing("writer"))
+    await ended(await meanwhile.scholar.resume(first.run_id))
+    # It starts over, and so needs all that the run was told, also while its first part is held.
+    await desk.scholar._checkpoints.adelete_thread(run.run_id)
+    answer = await ended(await desk.scholar.resume(run.run_id))
+    assert answer.outcome is Outcome.ANSWERED
+    assert desk.calls == ["planner", "reader", "writer", *["juror"] * PARALLEL]
 
 
 async def test_a_run_under_way_can_neither_be_resumed_nor_removed(
@@ -450,6 +479,34 @@ async def test_papers_that_came_later_change_nothing_of_what_is_played_again(
     await office.open(None).scholar.add(note)
     assert await replayed(office, answer.run_id) == to_json(answer)
     assert content(await whole(office)) != content(answer)
+
+
+async def test_so_does_an_empty_library_that_has_papers_by_now(
+    settings: Settings, tmp_path: Path
+) -> None:
+    office = Office(settings)
+    answer = await whole(office)
+    assert answer.outcome is Outcome.NO_EVIDENCE
+    note = tmp_path / "first.md"
+    note.write_text("# First\n\nCats sleep through the day and hunt at night.\n")
+    await office.open(None).scholar.add(note)
+    assert await replayed(office, answer.run_id) == to_json(answer)
+    assert (await whole(office)).notes != answer.notes
+    await office.aclose()
+
+
+async def test_a_node_that_makes_something_else_of_its_state_is_named(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await whole(office)
+    resolve = retriever.resolve
+
+    async def later(state: Any, context: Any) -> Any:
+        return {**await resolve(state, context), "material": 99}
+
+    monkeypatch.setattr(retriever, "resolve", later)
+    with pytest.raises(ReplayDiffers, match="differs at resolve: it makes something else of the s"):
+        await office.open(None).scholar.replay(answer.run_id)
 
 
 @pytest.mark.parametrize("changed", ["version", "text"])
