@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from inventive import inventive
 from minds import Seen, but, honest
 from model_server import Stall
 from slack_lab import QUESTION, Door, Lab, listening, opened
@@ -128,9 +130,9 @@ async def test_the_command_lists_papers_to_who_asks_alone(lab: Lab) -> None:
 
 
 async def test_the_command_helps(lab: Lab) -> None:
-    for text in ("help", "", "nonsense", "watch x"):
+    for text in ("help", "", "nonsense"):
         delivered = await lab.do(lab.slack.command, text)
-        assert "/scholar" in delivered.body or "scholar --help" in delivered.body
+        assert "/scholar" in delivered.body
 
 
 async def test_the_command_adds_no_file_of_the_machine_it_runs_on(lab: Lab, tmp_path: Path) -> None:
@@ -142,10 +144,16 @@ async def test_the_command_adds_no_file_of_the_machine_it_runs_on(lab: Lab, tmp_
     assert "It is no arXiv id" in text_of(whisper)
 
 
-async def test_ideas_are_refused_in_words_where_there_are_none(lab: Lab) -> None:
-    await lab.do(lab.slack.command, "ideas retrieval")
-    said = await lab.until(lambda: [m for m in lab.slack.said() if "could not" in text_of(m)])
-    assert "Ideas" in text_of(said[0])
+async def test_ideas_come_with_their_verdict_and_the_nearest_prior_work(
+    slack: Slack, notes: Library, settings: Settings
+) -> None:
+    async with opened(slack, notes, settings, mind=inventive) as lab:
+        await lab.do(slack.command, "ideas How could graph walks rank passages?")
+        await lab.answered()
+        told = "\n".join(text_of(message) for message in slack.said())
+        assert "1. " in told
+        assert re.search(r"\bnew\b", told)
+        assert re.search(r"“[^”]+”.* \[\d+\]", told)
 
 
 async def test_evidence_is_found_for_a_message_from_its_menu(lab: Lab) -> None:

@@ -116,7 +116,7 @@ def command(bot: Bot, body: Payload) -> str:
     if name == "watch":
         if bot.store.first_time(key):
             bot.soon(watching.command(bot, channel, user, rest))
-        return ""
+        return "Looking …"
     return words.HELP
 
 
