@@ -37,6 +37,7 @@ from scholar.values import (
     Verdict,
 )
 
+_WRITTEN = (Outcome.ANSWERED, Outcome.PARTIAL, Outcome.CONFLICTING)
 _WITHOUT_MODEL = (Outcome.MODEL_FAILED, Outcome.BUDGET_SPENT)
 _UNCHECKED: State = {"evidence": [], "table": None, "ideas": [], "seeds": [], "proposal": []}
 """A run without all that stands on quotes."""
@@ -329,6 +330,9 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
         notes.append(
             f"{dropped} {were} left out: no valid quote, or one that lacks a figure or an address."
         )
+    if draft and not draft.premises and outcome in _WRITTEN:
+        said = [f"“{premise}”" for premise in state.get("premises", [])]
+        notes += [f"Nothing that was read bears on what you take as given: {text}" for text in said]
     if draft and draft.missing:
         notes.append(f"Not answered by what was read: {draft.missing}")
     if outcome is not Outcome.NO_EVIDENCE:

@@ -28,7 +28,7 @@ _UNTOLD = (
 _TOLD_BY: dict[type[Event], tuple[str, ...]] = {
     events.Planned: ("plan",),
     events.Searched: ("search",),
-    events.Used: ("search",),
+    events.Used: ("search", "novelty"),
     events.Read: ("read", "compose"),
     events.Resolved: ("resolve",),
     events.Outlined: ("outline",),
@@ -36,6 +36,8 @@ _TOLD_BY: dict[type[Event], tuple[str, ...]] = {
     events.Tabled: ("table",),
     events.Drafted: ("verify",),
     events.Voted: ("deliberate",),
+    events.Proposed: ("integrate",),
+    events.Placed: ("novelty",),
 }
 """The nodes that an event comes from. What is not here comes from whatever is under way."""
 
@@ -122,7 +124,7 @@ def tell(told: Iterable[Told]) -> list[Sitting]:
             case events.Paused():
                 sitting.waits = event
             case _ if not isinstance(event, _UNTOLD):
-                nodes, step = _TOLD_BY.get(type(event), ()), _step_of(event)
+                nodes, step = _nodes_of(event), _step_of(event)
                 _part_of(sitting, opened, nodes, step).events.append((at, event))
     return sittings
 
@@ -137,6 +139,11 @@ def _part_of(
     if not sitting.parts:
         sitting.parts.append(Part("", at=sitting.at))
     return next((part for part in reversed(sitting.parts) if part.node in nodes), sitting.parts[-1])
+
+
+def _nodes_of(event: Event) -> Sequence[str]:
+    """The nodes that an event may come from; a route to ideas is called as its node."""
+    return (event.route,) if isinstance(event, events.Seeded) else _TOLD_BY.get(type(event), ())
 
 
 def _step_of(event: Event) -> str:

@@ -42,6 +42,9 @@ _NAMES = {
     "sum_up": "write",
     "verify": "check",
     "deliberate": "jury",
+    "brainstorm": "invent",
+    "integrate": "ideas",
+    "work_out": "work out",
 }
 """What a reader calls a node, where its own name is not the best one."""
 
@@ -197,6 +200,19 @@ def _of_review(event: Event) -> Iterator[Line]:
         case events.Tabled(papers, columns, said):
             cells = papers * len(columns)
             yield "", f"{counted(papers, 'paper')}, {said} of {cells} cells said"
+        case _:
+            yield from _of_ideas(event)
+
+
+def _of_ideas(event: Event) -> Iterator[Line]:
+    match event:
+        case events.Seeded(_, thoughts):
+            yield "", counted(thoughts, "thought")
+        case events.Proposed(titles):
+            yield "", counted(len(titles), "idea")
+            yield from (("dim", f"{n}. {title}") for n, title in enumerate(titles, start=1))
+        case events.Placed(title, verdict):
+            yield "", f"{verdict}: {title}"
         case _:
             pass
 

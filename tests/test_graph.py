@@ -945,3 +945,13 @@ async def test_a_library_of_one_short_paper_answers(
     answer = await scholar.ask("How does X-LoRA choose between its adapters?")
     assert [sentence.text for sentence in answer.sentences] == [GATE]
     await gateway.aclose()
+
+
+async def test_a_premise_that_nothing_bears_on_is_named(desk: OpenDesk) -> None:
+    premise = "Graph walks are slow"
+
+    def plan(seen: Seen) -> dict[str, Any]:
+        return {**honest(seen), "premises": [premise]}
+
+    answer = await desk(but(planner=plan)).scholar.ask(f"Since {premise}, what do they cost?")
+    assert f"Nothing that was read bears on what you take as given: “{premise}”" in answer.notes

@@ -120,6 +120,7 @@ def show_end(ended: Answer | Waits, reports: Reports, *, json: bool) -> int:
     else:
         err.print()
         report.show(ended, out)
+        err.print(f"scholar runs show {ended.run_id}", style="dim")
     unwritten = reports.write()
     return exit_code_of(ended, shown=not json and out.is_terminal, json=json) or unwritten
 

@@ -100,5 +100,6 @@ def _print(answer: Answer | Waits, form: Form) -> int:
     else:
         err.print()
         report.show(answer, out)
+        err.print(f"scholar runs show {answer.run_id}", style="dim")
     shown = form == "terminal" and out.is_terminal
     return exit_code_of(answer, shown=shown, json=form == "json")

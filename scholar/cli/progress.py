@@ -6,7 +6,8 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ class Progress:
         self._live = Live(console=console, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
+        self._began = time.monotonic()
         if self._console.is_terminal:
             self._live.start()
         self._doing("starting")
@@ -57,13 +59,21 @@ class Progress:
         """
         if inquiry.kind == "ideas":
             return await self._choose(inquiry)
+        async with self._stepping_aside():
+            if inquiry.kind == "plan":
+                return await self._consult_on_plan(inquiry)
+            return await self._agrees(report.plain(inquiry.text), "y/N")
+
+    @asynccontextmanager
+    async def _stepping_aside(self) -> AsyncIterator[None]:
+        """Leave the terminal to the user; the time that takes is not the run's."""
         async with self._asking:
             self._live.stop()
+            came = time.monotonic()
             try:
-                if inquiry.kind == "plan":
-                    return await self._consult_on_plan(inquiry)
-                return await self._agrees(report.plain(inquiry.text), "y/N")
+                yield
             finally:
+                self._began += time.monotonic() - came
                 if self._console.is_terminal:
                     self._live.start()
 
@@ -89,20 +99,14 @@ class Progress:
         return (await line_of_input()).strip()
 
     async def _choose(self, inquiry: Inquiry) -> list[dict[str, Any]]:
-        async with self._asking:
-            self._live.stop()
+        async with self._stepping_aside():
             self._console.print(Text(report.plain(choosing.shown(inquiry))))
-            try:
-                while True:
-                    self._console.print(Text("> "), end="")
-                    wishes, unknown = choosing.understood(await line_of_input())
-                    if not unknown:
-                        return wishes
-                    said = "; ".join(map(report.plain, unknown))
-                    self._console.print(Text(f"Not understood: {said}"))
-            finally:
-                if self._console.is_terminal:
-                    self._live.start()
+            while True:
+                wishes, unknown = choosing.understood(await self._typed("> "))
+                if not unknown:
+                    return wishes
+                said = "; ".join(map(report.plain, unknown))
+                self._console.print(Text(f"Not understood: {said}"))
 
     def show(self, event: Event) -> None:
         """Show one event."""

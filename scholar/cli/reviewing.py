@@ -81,6 +81,7 @@ async def review(
     else:
         err.print()
         report.show(answer, out)
+        err.print(f"scholar runs show {answer.run_id}", style="dim")
     unwritten = reports.write()
     shown = form == "terminal" and out.is_terminal
     return exit_code_of(answer, shown=shown, json=form == "json") or unwritten

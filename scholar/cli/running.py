@@ -22,6 +22,8 @@ from scholar.journal import Journal, RunRow
 from scholar.library import Library
 from scholar.values import Usage
 
+SHOWN = 30
+"""Runs that a list in words shows: about a screen. JSON has all."""
 PATIENCE = 3.0
 """Seconds to wait until a run has ended that was asked to: it has one."""
 
@@ -45,7 +47,10 @@ async def show_all(most: int | None, thread: str | None, json: bool) -> int:
     elif not rows:
         err.print('There are no runs yet; begin one with scholar ask "…".')
     else:
-        show_rows(rows)
+        shown = rows[: most or SHOWN]
+        show_rows(shown)
+        if len(rows) > len(shown):
+            err.print(f"and {len(rows) - len(shown):,} older; --most shows more.", style="dim")
     return 0
 
 
