@@ -7,14 +7,16 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+from rich.text import Text
 
 from scholar import report
 from scholar.errors import ScholarError
@@ -74,6 +76,23 @@ def counting(*more: ProgressColumn) -> Progress:
         transient=True,
         disable=not err.is_terminal,
     )
+
+
+def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a list on standard output: every column whole, but the last as far as a terminal is
+    wide.
+    """
+    lines = [[report.plain(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    room = out.width - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    for n, (*cells, last) in enumerate(lines):
+        text = Text(last)
+        if out.is_terminal:
+            text.truncate(max(room, 10), overflow="ellipsis")
+        start = "".join(
+            f"{set_cell_size(cell, w)}  " for cell, w in zip(cells, widths, strict=False)
+        )
+        out.print(Text(start) + text, style="dim" if n == 0 else "", soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -11,11 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from scholar import report, settings, story, telling
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import err, notice, out, print_columns, print_json
 from scholar.cli.writing import Reports, traced
 from scholar.errors import RunError, UsageError
 from scholar.journal import Journal, RunRow
@@ -56,15 +53,21 @@ async def show_all(most: int | None, thread: str | None, json: bool) -> int:
 
 def show_rows(rows: Sequence[RunRow]) -> None:
     """Print runs as a table."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("run", "begun", "outcome"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("question", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in rows:
-        begun = datetime.fromtimestamp(row.started, UTC).astimezone().strftime("%d %b %H:%M")
-        said = str(row.outcome or row.status).replace("_", " ")
-        table.add_row(row.run_id, begun, said, Text(report.plain(row.question)))
-    out.print(table)
+    said = [
+        (
+            row.run_id,
+            local(row.started),
+            str(row.outcome or row.status).replace("_", " "),
+            row.question,
+        )
+        for row in rows
+    ]
+    print_columns(("run", "begun", "outcome", "question"), said)
+
+
+def local(at: float) -> str:
+    """A time of the epoch, as a clock on the wall has it."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%d %b %H:%M")
 
 
 def run_to_json(row: RunRow) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from scholar import report, settings
 from scholar.cli.asking import CUT_SHORT, driven, opened, show_end
-from scholar.cli.common import complain, err, notice, out, print_json
+from scholar.cli.common import complain, err, notice, out, print_columns, print_json
 from scholar.cli.progress import line_of_input
-from scholar.cli.running import run_to_json, write
+from scholar.cli.running import local, run_to_json, write
 from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, UsageError
 from scholar.journal import Journal, ThreadRow
@@ -64,15 +63,8 @@ async def show_all(json: bool) -> int:
     elif not rows:
         err.print("There are no threads yet; begin one with scholar chat.")
     else:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for name in ("thread", "last", "runs"):
-            table.add_column(name, no_wrap=True)
-        table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
-        for row in rows:
-            last = datetime.fromtimestamp(row.seen, UTC).astimezone().strftime("%d %b %H:%M")
-            title = Text(report.plain(row.title))
-            table.add_row(report.plain(row.thread), last, str(row.runs), title)
-        out.print(table)
+        said = [(row.thread, local(row.seen), str(row.runs), row.title) for row in rows]
+        print_columns(("thread", "last", "runs", "title"), said)
     return 0
 
 

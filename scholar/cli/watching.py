@@ -8,12 +8,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from scholar import report, settings
-from scholar.cli.common import complain, err, out, print_json
-from scholar.cli.running import kept
+from scholar.cli.common import complain, err, out, print_columns, print_json
+from scholar.cli.running import kept, local
 from scholar.errors import RunError, UsageError
 from scholar.journal.watches import Watch
 
@@ -47,15 +46,11 @@ async def show_all(json: bool) -> int:
     elif not watches:
         err.print('There are no standing questions; keep one with scholar watch add "…".')
     else:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for name in ("watch", "last looked", "papers"):
-            table.add_column(name, no_wrap=True)
-        table.add_column("question", no_wrap=True, overflow="ellipsis", ratio=1)
-        for watch in watches:
-            looked = _local(watch.checked) if watch.checked else "not yet"
-            question = Text(report.plain(watch.question))
-            table.add_row(watch.watch_id, looked, str(len(watch.seen)), question)
-        out.print(table)
+        said = [
+            (w.watch_id, local(w.checked) if w.checked else "not yet", str(len(w.seen)), w.question)
+            for w in watches
+        ]
+        print_columns(("watch", "last looked", "papers", "question"), said)
     return 0
 
 
@@ -143,7 +138,3 @@ def _to_json(watch: Watch) -> dict[str, Any]:
 
 def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def _local(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%d %b %H:%M")
