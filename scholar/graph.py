@@ -190,7 +190,8 @@ async def _intake(state: State, context: Context) -> Update:
     record, services = context.record, context.services
     if record.told(HAS_MODELS) is None:
         await record.keep(HAS_MODELS, "true" if context.has_models else "false")
-    asked = cast(Question, {k: v for k, v in state.items() if k in Question.__annotations__})
+    known = {k: v for k, v in state.items() if k in Question.__annotations__}
+    asked = cast(Question, {**known, "question": update["question"]})
     await services.journal.begin(row_of(asked, record.run_id, services))
     if thread := state.get("thread"):
         meant = await recall.meant(update["question"], thread, context)

@@ -134,7 +134,7 @@ class TestResponses(TestChat):
 class TestLocal(BackendContract):
     """`local`, a tiny model of random weights"""
 
-    room = 128
+    room = 160
 
     @pytest.fixture(autouse=True)
     def _made(self, folder: Path) -> Iterator[None]:

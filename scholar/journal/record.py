@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from scholar import errors
 from scholar.errors import ReplayDiffers, ScholarError
@@ -125,7 +125,11 @@ class Record:
 
 def key_of(kind: str, *parts: Any) -> str:
     """The key of something that is fully described by `parts`, which have a JSON form."""
-    return f"{kind}:{hashlib.sha256(to_json(parts)).hexdigest()}"
+    try:
+        said = to_json(parts)
+    except PydanticSerializationError:  # halves of characters, as a command line may bring them
+        said = repr(parts).encode("utf-8", "replace")
+    return f"{kind}:{hashlib.sha256(said).hexdigest()}"
 
 
 _ERROR = "!"

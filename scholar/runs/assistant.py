@@ -129,7 +129,8 @@ class Scholar:
         `review_plan` it has its plan approved. Raises SettingsError for an unknown preset.
         """
         asked = Question(
-            question=question,
+            # Bytes of a command line that are no text arrive as half characters.
+            question=question.encode("utf-8", "replace").decode("utf-8"),
             preset=preset or self.services.settings.preset,
             run_id=self.services.new_id(),
             person=person,
