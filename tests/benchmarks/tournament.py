@@ -27,6 +27,8 @@ IDEAS = 8
 COMPARISONS = 40
 NOISE = 0.2
 BIAS = 0.1
+EVERY_PAIR = 2 * len(BRIEFS) * math.comb(IDEAS, 2)
+"""Calls in which each pair is shown to each juror both ways round: 28 comparisons of pairs."""
 SEEDS = 100
 ALWAYS_FIRST = BRIEFS["sceptic"]
 WORST = 0.1
@@ -167,11 +169,18 @@ def main() -> None:
     print(
         f"{BIAS:.0%}; one juror of three always prefers the first. A comparison is one juror that"
     )
-    print("is shown one pair in one order: one call.\n")
+    print(f"is shown one pair in one order: one call. {EVERY_PAIR} of them show each of the")
+    print(f"{math.comb(IDEAS, 2)} pairs once to all three jurors, both ways round.\n")
     print("| what errs | comparisons | τ, mean | τ, worst decile | pairs told apart | wrongly |")
     print("|---|---|---|---|---|---|")
     for kind, title in KINDS.items():
-        for comparisons in (COMPARISONS // 2, enough(IDEAS), COMPARISONS, 2 * COMPARISONS):
+        for comparisons in (
+            COMPARISONS // 2,
+            enough(IDEAS),
+            COMPARISONS,
+            2 * COMPARISONS,
+            EVERY_PAIR,
+        ):
             found = [asyncio.run(tournament(seed, kind, comparisons)) for seed in range(SEEDS)]
             taus = sorted(one.tau for one in found)
             apart, wrong = sum(one.apart for one in found), sum(one.wrong for one in found)
