@@ -8,28 +8,26 @@ from typing import Annotated, Literal
 
 import typer
 
-from scholar.cli.default import WithDefault
+from scholar.cli.commands.evaluation import evaluation
+from scholar.cli.commands.ideas import proposing
+from scholar.cli.commands.library import library
+from scholar.cli.commands.models import models as _models
+from scholar.cli.commands.papers import papers
+from scholar.cli.commands.runs import runs, threads
+from scholar.cli.commands.watch import watch
 from scholar.cli.options import (
     Dollars,
     Estimate,
     Files,
-    Ids,
     Json,
-    Judge,
-    Limit,
     Model,
     NoCache,
-    Out,
-    Parallel,
     Passages,
     Preset,
     Seconds,
-    Seed,
     Sources,
     Tokens,
 )
-from scholar.cli.runs import runs, threads
-from scholar.cli.watch import watch
 
 app = typer.Typer(
     name="scholar",
@@ -38,22 +36,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_models = typer.Typer(help="See which models play which roles, and check them.")
-papers = typer.Typer(help="List, show, remove and export the papers of the library.")
-library = typer.Typer(help="Look after the library.")
-app.add_typer(papers, name="papers", no_args_is_help=True)
-app.add_typer(library, name="library", no_args_is_help=True)
-app.add_typer(_models, name="models", no_args_is_help=True)
-app.add_typer(runs, name="runs", no_args_is_help=True)
-app.add_typer(threads, name="threads", no_args_is_help=True)
-app.add_typer(watch, name="watch", no_args_is_help=True)
-_evaluation = typer.Typer(help="Measure how well it does on judged sets.")
-app.add_typer(_evaluation, name="eval", no_args_is_help=True)
-
-BENCH_CONCURRENT = "1,4,16"
-"""One reader, a jury and its writer, and several questions together."""
-BENCH_TOKENS = 128
-"""Two seconds of a fast model, half a minute of a slow one on a laptop."""
+for name, group in {
+    "papers": papers,
+    "library": library,
+    "models": _models,  # models itself is the module that does it
+    "runs": runs,
+    "threads": threads,
+    "watch": watch,
+    "eval": evaluation,
+}.items():
+    app.add_typer(group, name=name, no_args_is_help=True)
+app.add_typer(proposing, name="ideas")
 
 
 @app.command()
@@ -145,69 +138,6 @@ def review(
         common.run(reviewing.estimate(asked, flags, form))
     else:
         common.run(reviewing.review(asked, sources or [], flags, form, files or []))
-
-
-_ideas = typer.Typer(
-    cls=WithDefault, help="Propose research ideas on a topic, or work one of them out."
-)
-app.add_typer(_ideas, name="ideas")
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")]
-
-
-@_ideas.command(WithDefault.default, epilog="See scholar ideas refine too.")
-def ideas(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic or background, in quotes.")],
-    wanted: Annotated[int, typer.Option("-n", min=1, max=8, help="How many.")] = 6,
-    new: Annotated[
-        int, typer.Option(min=0, max=8, help="So many new ones: known ideas are replaced.")
-    ] = 0,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", help="Choose among them before they are ranked.")
-    ] = False,
-    sources: Sources = None,
-    preset: Preset = None,
-    model: Model = None,
-    budget_dollars: Dollars = None,
-    budget_tokens: Tokens = None,
-    budget_seconds: Seconds = None,
-    no_cache: NoCache = False,
-    markdown: Markdown = False,
-    json: Json = False,
-) -> None:
-    """Propose research ideas on a topic, each with its nearest prior work quoted."""
-    from scholar.cli import asking, common, inventing
-
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
-    asked = inventing.Asked(topic, wanted, new, interactive)
-    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.propose(asked, sources or [], flags, form))
-
-
-@_ideas.command("refine")
-def ideas_refine(
-    idea: Annotated[
-        str, typer.Argument(metavar="ID", help="A run and an idea of it, as in 7f3a.2.")
-    ],
-    file: Annotated[
-        str, typer.Option("--from", metavar="FILE", help="What ideas --json of that run wrote.")
-    ] = "",
-    preset: Preset = None,
-    model: Model = None,
-    budget_dollars: Dollars = None,
-    budget_tokens: Tokens = None,
-    budget_seconds: Seconds = None,
-    no_cache: NoCache = False,
-    markdown: Markdown = False,
-    json: Json = False,
-) -> None:
-    """Work one idea out into a proposal of two pages, every statement on papers quoted."""
-    from scholar.cli import asking, common, inventing
-
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
-    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.refine(idea, file, flags, form))
 
 
 @app.command()
@@ -316,327 +246,12 @@ def slack_bot(
     common.run(slack.check(json) if check else slack.listen(http, host))
 
 
-@papers.command("list")
-def papers_list(
-    collection: Annotated[
-        str, typer.Option("--in", metavar="NAME", help="Only papers of this collection.")
-    ] = "",
-    json: Json = False,
-) -> None:
-    """All papers, by title."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.list_papers(collection, json))
-
-
-@papers.command("show")
-def papers_show(
-    paper: Annotated[str, typer.Argument(metavar="ID", help="A paper id, or its beginning.")],
-    json: Json = False,
-) -> None:
-    """One paper with its passages."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.show_paper(paper, json))
-
-
-@papers.command("check")
-def papers_check(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID…]", help="Which; without, all.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Look up which papers were retracted, have newer versions, or were published since."""
-    from scholar.cli import checking, common
-
-    common.run(checking.check(ids or [], json))
-
-
-@papers.command("remove")
-def papers_remove(ids: Ids) -> None:
-    """Forget papers; their files are left alone."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.remove_papers(ids))
-
-
-@papers.command("export")
-def papers_export(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID…]", help="Which; without, all.")
-    ] = None,
-    bibtex: Annotated[
-        bool, typer.Option("--bibtex", help="As BibTeX, the only format yet.")
-    ] = True,
-) -> None:
-    """Print the papers as a bibliography."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.export_papers(ids or []))
-
-
-@library.command("rebuild")
-def library_rebuild() -> None:
-    """Derive all indexes anew, with the embedder that the settings choose now."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.rebuild())
-
-
-@library.command("enrich")
-def library_enrich(
-    kinds: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KIND…]", help="facts, questions, cards; without, all."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="openai:NAME or openai:NAME@URL to read with.")
-    ] = None,
-    budget_dollars: Annotated[
-        float | None, typer.Option(min=0, help="Spend at most so many US dollars.")
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Use at most so many tokens.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Let the reader model draw facts, questions and cards from the papers, for better searches.
-
-    Nothing is done twice: what was cut short goes on where it was.
-    """
-    from scholar.cli import asking, common, enriching
-
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens}
-    flags = asking.flags(None, model, budget, False)
-    common.run(enriching.run(kinds or [], flags, json))
-
-
-@library.command("check")
-def library_check(
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what is wrong.")] = False,
-    json: Json = False,
-) -> None:
-    """Compare every index with the catalogue; exits with 5 where something is wrong."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.check(repair, json))
-
-
-@library.command("stats")
-def library_stats(json: Json = False) -> None:
-    """How much the library holds."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.stats(json))
-
-
-@library.command("snapshot")
-def library_snapshot(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, as in lib.tar.")],
-) -> None:
-    """Write the whole library, as it is now, to one file."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.snapshot(file))
-
-
-@library.command("restore")
-def library_restore(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What library snapshot has written.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Also in place of a library that holds papers.")
-    ] = False,
-) -> None:
-    """Put the library of a snapshot in place of the one there is."""
-    from scholar.cli import common, shelf
-
-    common.run(shelf.restore(file, force))
-
-
 @app.command("presets")
 def list_presets(json: Json = False) -> None:
     """The ways of answering: what each is good for, and what it costs."""
     from scholar.cli import common, presets
 
     common.run(presets.list_presets(json))
-
-
-@_models.command("list")
-def models_list(json: Json = False) -> None:
-    """What plays each role, in the order of trying, and what is known of it. Calls nothing."""
-    from scholar.cli import common, models
-
-    common.run(models.list_models(json))
-
-
-@_models.command("check")
-def models_check(json: Json = False) -> None:
-    """Ask each model once, and remember what its server can do."""
-    from scholar.cli import common, models
-
-    common.run(models.check_models(json))
-
-
-@_models.command("bench")
-def models_bench(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="MODEL…", help="Ids; without, all that play a role."),
-    ] = None,
-    concurrent: Annotated[
-        str, typer.Option(metavar="N,…", help="Requests at once, each number in its turn.")
-    ] = BENCH_CONCURRENT,
-    tokens: Annotated[
-        int, typer.Option(min=16, max=8_000, help="The longest reply to ask for.")
-    ] = BENCH_TOKENS,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask before a model that costs money is used.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Measure how fast each model is, alone and with many requests at once, and remember it."""
-    from scholar.cli import bench, common
-
-    common.run(bench.bench_models(models or [], concurrent, tokens, yes, json))
-
-
-@_models.command("pull")
-def models_pull(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="MODEL…", help="Ids such as local:Qwen/Qwen3-8B; without, all that are set."
-        ),
-    ] = None,
-) -> None:
-    """Fetch the weights of local models from the Hugging Face hub, or the rest of them."""
-    from scholar.cli import common, pull
-
-    common.run(pull.pull_models(models or []))
-
-
-@_evaluation.command("retrieve")
-def eval_retrieve(
-    folder: Annotated[
-        str,
-        typer.Argument(metavar="DIR", help="With corpus.jsonl, queries.jsonl and qrels/, as BEIR."),
-    ],
-    split: Annotated[str, typer.Option(help="Which of the qrels; test, or the only one.")] = "",
-    strategy: Annotated[
-        str,
-        typer.Option(
-            help="bm25, dense, hybrid, graph, entity, cocitation, questions, rerank or diverse, "
-            "several joined by +, or all."
-        ),
-    ] = "hybrid",
-    json: Json = False,
-) -> None:
-    """Index a judged set in a throwaway library and measure how well its documents are found."""
-    from pathlib import Path
-
-    from scholar.cli import common, evaluating
-
-    common.run(evaluating.retrieve(Path(folder).expanduser(), split, strategy, json))
-
-
-@_evaluation.command("answer")
-def eval_answer(
-    folder: Annotated[
-        str, typer.Argument(metavar="DIR", help="With corpus.jsonl, and answers in queries.jsonl.")
-    ],
-    preset: Preset = None,
-    model: Model = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    parallel: Parallel = 4,
-    judge: Judge = "",
-    into: Out = None,
-    json: Json = False,
-) -> None:
-    """Ask questions with known answers: are they right, and do their citations carry them?"""
-    _examine("answer", folder, (preset, limit, seed, parallel, judge), model, into, json)
-
-
-@_evaluation.command("conflict")
-def eval_conflict(
-    folder: Annotated[
-        str, typer.Argument(metavar="DIR", help="With items.jsonl, as WikiContradict.")
-    ],
-    preset: Preset = None,
-    model: Model = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    parallel: Parallel = 4,
-    judge: Judge = "",
-    into: Out = None,
-    json: Json = False,
-) -> None:
-    """Ask questions on which two documents disagree: are both answers reported?"""
-    _examine("conflict", folder, (preset, limit, seed, parallel, judge), model, into, json)
-
-
-@_evaluation.command("abstain")
-def eval_abstain(
-    folder: Annotated[
-        str,
-        typer.Argument(metavar="DIR", help="As for answer, with qrels; or with claims_*.jsonl."),
-    ],
-    preset: Preset = None,
-    model: Model = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    parallel: Parallel = 4,
-    into: Out = None,
-    json: Json = False,
-) -> None:
-    """Ask questions that the documents answer, and that they do not: is each told apart?"""
-    _examine("abstain", folder, (preset, limit, seed, parallel, ""), model, into, json)
-
-
-@_evaluation.command("ideas")
-def eval_ideas(
-    folder: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR",
-            help="With backgrounds.jsonl, rated.jsonl, or what scholar ideas --json printed.",
-        ),
-    ],
-    comparisons: Annotated[
-        int | None,
-        typer.Option(min=2, help="Comparisons of rated ideas for each topic; else n log n."),
-    ] = None,
-    model: Model = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Use so many backgrounds and topics; else all.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Resamples for the intervals.")] = 0,
-    into: Out = None,
-    json: Json = False,
-) -> None:
-    """Are the right papers found for ideas, are ideas diverse, are they ranked as people do?"""
-    from scholar.cli import asking, common, weighing
-
-    flags = asking.flags(None, model, {}, False)
-    common.run(weighing.weigh(folder, flags, into, limit, comparisons, seed, json))
-
-
-def _examine(
-    kind: Literal["answer", "conflict", "abstain"],
-    folder: str,
-    plan: tuple[str | None, int | None, int, int, str],
-    model: str | None,
-    into: str | None,
-    json: bool,
-) -> None:
-    from scholar.cli import asking, common, examining
-    from scholar.evaluation.asking import Plan
-
-    preset, limit, seed, parallel, judge = plan
-    flags = asking.flags(preset, model, {}, False)
-    asked = Plan(preset or "", limit, seed, parallel, judge)
-    common.run(examining.examine(kind, folder, asked, flags, into, json))
 
 
 def _version(wanted: bool) -> None:

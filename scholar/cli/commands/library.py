@@ -1,0 +1,89 @@
+"""The commands that look after the library."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scholar.cli.options import Json
+
+library = typer.Typer(help="Look after the library.")
+
+
+@library.command("rebuild")
+def library_rebuild() -> None:
+    """Derive all indexes anew, with the embedder that the settings choose now."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.rebuild())
+
+
+@library.command("enrich")
+def library_enrich(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND…]", help="facts, questions, cards; without, all."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="openai:NAME or openai:NAME@URL to read with.")
+    ] = None,
+    budget_dollars: Annotated[
+        float | None, typer.Option(min=0, help="Spend at most so many US dollars.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Use at most so many tokens.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Let the reader model draw facts, questions and cards from the papers, for better searches.
+
+    Nothing is done twice: what was cut short goes on where it was.
+    """
+    from scholar.cli import asking, common, enriching
+
+    budget = {"dollars": budget_dollars, "tokens": budget_tokens}
+    flags = asking.flags(None, model, budget, False)
+    common.run(enriching.run(kinds or [], flags, json))
+
+
+@library.command("check")
+def library_check(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is wrong.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare every index with the catalogue; exits with 5 where something is wrong."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.check(repair, json))
+
+
+@library.command("stats")
+def library_stats(json: Json = False) -> None:
+    """How much the library holds."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.stats(json))
+
+
+@library.command("snapshot")
+def library_snapshot(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, as in lib.tar.")],
+) -> None:
+    """Write the whole library, as it is now, to one file."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.snapshot(file))
+
+
+@library.command("restore")
+def library_restore(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What library snapshot has written.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also in place of a library that holds papers.")
+    ] = False,
+) -> None:
+    """Put the library of a snapshot in place of the one there is."""
+    from scholar.cli import common, shelf
+
+    common.run(shelf.restore(file, force))
