@@ -176,6 +176,16 @@ async def test_long_results_are_fetched_page_by_page(
     assert [request.query_params["start"] for request in server.requests] == ["0", "100"]
 
 
+async def test_the_newest_are_asked_for_by_the_date_of_their_submission(
+    server: SourceServer, source: ArxivSource
+) -> None:
+    server.gives(lambda _: feed("2401.00001v1", total=1))
+    assert len(papers(await source.newest("anything", 5))) == 1
+    await source.search("anything", 5)
+    sorted_by = [request.query_params["sortBy"] for request in server.requests]
+    assert sorted_by == ["submittedDate", "relevance"]
+
+
 async def test_many_ids_are_asked_for_in_batches_and_come_back_in_order(
     server: SourceServer, source: ArxivSource
 ) -> None:
