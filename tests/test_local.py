@@ -407,7 +407,7 @@ async def test_every_reply_the_agents_ask_for_is_valid(
         request = asking(
             schema=strict_schema(REPLIES[name]),
             schema_name=name,
-            max_tokens=128 + number,
+            max_tokens=160 + number,
             temperature=(0.0, 0.7, 1.3)[number % 3],
             seed=number,
         )
