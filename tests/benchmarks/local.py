@@ -269,7 +269,7 @@ async def _is_valid(backend: LocalBackend, form: str, number: int) -> bool:
         (Message("user", f"Question {number}: how do graph walks rank?"),),
         schema=strict_schema(models.REPLIES[form]),
         schema_name=form,
-        max_tokens=128 + number,
+        max_tokens=160 + number,
         temperature=(0.0, 0.7, 1.3)[number % 3],
         seed=number,
     )
