@@ -55,6 +55,11 @@ def permitted(*command: str) -> None:
 # Disks
 
 
+def _subject(notice: str) -> int:
+    subjects = ("Runs cannot", "The state of runs", "trace")
+    return next(n for n, subject in enumerate(subjects) if subject in notice)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "reason"), [("full", "disk I/O|full"), ("readonly", "Read-only")])
 def test_a_spoilt_disk_takes_nothing_from_runs(shelf_home: Path, how: str, reason: str) -> None:
@@ -65,11 +70,12 @@ def test_a_spoilt_disk_takes_nothing_from_runs(shelf_home: Path, how: str, reaso
     told = json.loads(ran.stdout)
     before, meanwhile, after = told["before"], told["meanwhile"], told["after"]
     assert content(meanwhile["answer"]) == content(before["answer"])
-    of_runs, of_states = meanwhile["notices"]
+    of_runs, of_states, of_trace = sorted(meanwhile["notices"], key=_subject)
     assert re.search(
         rf"^Runs cannot be kept in .*\(.*({reason}).*\); .* before the next run\.$", of_runs
     )
     assert re.search(r"^The state of runs cannot be kept \(.*\); .* Make room or rights", of_states)
+    assert re.search(rf"trace.*({reason}|No space)", of_trace)
     [sentence] = meanwhile["listed"]
     assert re.search(rf"^Runs cannot be kept in .*\(.*({reason}).*\); .* try again\.$", sentence)
     assert after["listed"] == [after["answer"]["run_id"], before["answer"]["run_id"]]
