@@ -28,6 +28,12 @@ class ScholarError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+def error_named(name: str, text: str) -> ScholarError:
+    """The error that was kept as the name of its class and its sentence."""
+    kind: type[ScholarError] = globals().get(name, ScholarError)
+    return kind(text)
+
+
 class UsageError(ScholarError):
     """The command, its arguments or its input cannot be used as given."""
 

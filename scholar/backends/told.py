@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from scholar import errors
 from scholar.backends import Request
-from scholar.errors import BudgetSpent, ModelError, ReplayDiffers, ScholarError
+from scholar.errors import BudgetSpent, ModelError, ReplayDiffers, error_named
 from scholar.events import FellBack
 from scholar.journal.record import Record, key_of
 from scholar.prompts import Prompt
@@ -23,11 +22,6 @@ class Told:
     text: str
     error: str = ""
     passed: tuple[FellBack, ...] = ()
-
-    def as_error(self) -> ScholarError:
-        """The error that asking ended in."""
-        kind: type[ScholarError] = getattr(errors, self.error, ModelError)
-        return kind(self.text)
 
 
 _FORM = TypeAdapter(Told)
@@ -51,7 +45,7 @@ def told_before(record: Record, key: str, prompt: Prompt) -> Told | None:
     if told is None:
         raise ReplayDiffers(f"the prompt {prompt.name} asks what the run had not asked")
     if told.error:
-        raise told.as_error()
+        raise error_named(told.error, told.text)
     return told
 
 

@@ -17,7 +17,7 @@ from scholar.cli.writing import Reports, traced
 from scholar.errors import RunError, UsageError
 from scholar.journal import Journal, RunRow
 from scholar.library import Library
-from scholar.values import Usage
+from scholar.values import Call, Usage
 
 SHOWN = 30
 """Runs that a list in words shows: about a screen. JSON has all."""
@@ -77,8 +77,8 @@ def run_to_json(row: RunRow) -> dict[str, Any]:
         "question": row.question,
         "outcome": None if row.outcome is None else row.outcome.value,
         "status": row.status,
-        "started": _iso(row.started),
-        "ended": None if row.ended is None else _iso(row.ended),
+        "started": iso(row.started),
+        "ended": None if row.ended is None else iso(row.ended),
         "seconds": round(row.seconds, 3),
         "thread": row.thread,
         "task": row.task,
@@ -90,7 +90,7 @@ def run_to_json(row: RunRow) -> dict[str, Any]:
 
 async def show(run_id: str, json: bool) -> int:
     """Print how a run went."""
-    row, told = await _told(run_id)
+    row, _, told = await _told(run_id)
     if json:
         print_json({**run_to_json(row), **story.to_json(row, told)})
     else:
@@ -98,14 +98,14 @@ async def show(run_id: str, json: bool) -> int:
     return 0
 
 
-async def _told(run_id: str) -> tuple[RunRow, list[story.Told]]:
-    """A run with its answer, and its events."""
+async def _told(run_id: str) -> tuple[RunRow, list[Call], list[story.Told]]:
+    """A run with its answer, its calls, and its events."""
     async with kept() as journal:
         row = await journal.find(run_id)
         calls = await journal.calls(row.run_id)
         answer = await journal.answer(row.run_id)
     row = replace(row, answer=answer, usage=Usage.of(calls, row.seconds))
-    return row, traced(row.run_id)
+    return row, calls, traced(row.run_id)
 
 
 async def cancel(run_id: str) -> int:
@@ -124,9 +124,7 @@ async def cancel(run_id: str) -> int:
 
 async def export(run_id: str, where: str | None) -> int:
     """Print all that is kept of a run, write that to a .json, or its answer to another file."""
-    row, told = await _told(run_id)
-    async with kept() as journal:
-        calls = await journal.calls(row.run_id)
+    row, calls, told = await _told(run_id)
     whole = {
         **run_to_json(row),
         "answer": None if row.answer is None else report.to_json(row.answer),
@@ -179,5 +177,6 @@ async def remove(run_ids: Sequence[str]) -> int:
     return 0
 
 
-def _iso(at: float) -> str:
+def iso(at: float) -> str:
+    """A time of the epoch, in ISO 8601."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
 from scholar import report, settings
 from scholar.cli.asking import CUT_SHORT, driven, opened, show_end
-from scholar.cli.common import complain, err, notice, out, print_columns, print_json
+from scholar.cli.common import complain, err, out, print_columns, print_json
 from scholar.cli.progress import line_of_input
-from scholar.cli.running import local, run_to_json, write
+from scholar.cli.running import iso, kept, local, run_to_json, write
 from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, UsageError
 from scholar.journal import Journal, ThreadRow
@@ -45,18 +42,9 @@ async def _next_question() -> str:
     return "" if line in END else line
 
 
-@asynccontextmanager
-async def _kept() -> AsyncIterator[Journal]:
-    journal = Journal.of(settings.load(), notice)
-    try:
-        yield journal
-    finally:
-        await journal.aclose()
-
-
 async def show_all(json: bool) -> int:
     """Print the threads, the one that was last used first."""
-    async with _kept() as journal:
+    async with kept() as journal:
         rows = await journal.threads.all()
     if json:
         print_json([_to_json(row) for row in rows])
@@ -70,7 +58,7 @@ async def show_all(json: bool) -> int:
 
 async def show(thread: str, json: bool) -> int:
     """Print the questions of a thread and their answers."""
-    async with _kept() as journal:
+    async with kept() as journal:
         row, answers = await _whole(journal, thread)
         rows = await journal.runs(thread=row.thread)
     if json:
@@ -88,7 +76,7 @@ async def rename(thread: str, title: str) -> int:
     """Give a thread another title."""
     if not title.strip():
         raise UsageError("The title is empty; give one in quotes.")
-    async with _kept() as journal:
+    async with kept() as journal:
         row = await journal.threads.find(thread)
         await journal.threads.rename(row.thread, title.strip())
     return 0
@@ -96,7 +84,7 @@ async def rename(thread: str, title: str) -> int:
 
 async def export(thread: str, where: str | None) -> int:
     """Print or write a thread, as Markdown or, to a file that ends so, as JSON."""
-    async with _kept() as journal:
+    async with kept() as journal:
         row, answers = await _whole(journal, thread)
     if where is not None and where.endswith(".json"):
         said = {**_to_json(row), "answers": [*map(report.to_json, answers)]}
@@ -112,7 +100,7 @@ async def export(thread: str, where: str | None) -> int:
 
 async def remove(thread: str) -> int:
     """Forget a thread with its runs."""
-    async with _kept() as journal:
+    async with kept() as journal:
         row = await journal.threads.find(thread)
         for run in await journal.runs(thread=row.thread):
             await journal.remove(run.run_id)
@@ -129,8 +117,4 @@ async def _whole(journal: Journal, thread: str) -> tuple[ThreadRow, list[Answer]
 
 
 def _to_json(row: ThreadRow) -> dict[str, Any]:
-    when = {
-        name: datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-        for name, at in (("started", row.started), ("seen", row.seen))
-    }
-    return {**asdict(row), **when}
+    return {**asdict(row), "started": iso(row.started), "seen": iso(row.seen)}

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
 from scholar import report, settings
 from scholar.cli.common import complain, err, out, print_columns, print_json
-from scholar.cli.running import kept, local
+from scholar.cli.running import iso, kept, local
 from scholar.errors import RunError, UsageError
 from scholar.journal.watches import Watch
 
-SIGNS = {"new": "+", "changed": "~", "gone": "-", "retracted": "!"}
+SIGNS = {"new": "+", "changed": "~", "retracted": "!"}
 
 
 async def add(question: str, query: str, preset: str | None, json: bool) -> int:
@@ -132,9 +131,5 @@ def _to_json(watch: Watch) -> dict[str, Any]:
     said = {name: value for name, value in asdict(watch).items() if name != "seen"}
     said["papers"] = len(watch.seen)
     for name in ("created", "checked"):
-        said[name] = None if said[name] is None else _iso(said[name])
+        said[name] = None if said[name] is None else iso(said[name])
     return said
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

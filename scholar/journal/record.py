@@ -10,8 +10,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_json
 
-from scholar import errors
-from scholar.errors import ReplayDiffers, ScholarError
+from scholar.errors import ReplayDiffers, ScholarError, error_named
 from scholar.values import Call
 
 T = TypeVar("T")
@@ -140,8 +139,7 @@ def _as_error(known: str | None) -> ScholarError:
     if known is None:
         return ReplayDiffers("something was looked up that the run had not looked up")
     name, _, text = known.removeprefix(_ERROR).partition(" ")
-    kind: type[ScholarError] = getattr(errors, name, ScholarError)
-    return kind(text)
+    return error_named(name, text)
 
 
 @cache
