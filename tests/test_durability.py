@@ -195,7 +195,8 @@ async def test_a_check_finds_and_mends_whatever_is_wrong(hashed: Settings) -> No
     writer.commit()
     writer.wait_merging_threads()
     store.lexical.write([other])
-    store.lexical.remove(["file:1#0"])
+    with store.lexical.writing() as words:
+        words.remove(["file:1#0"])
     vectors = store.dense._make()
     vectors.remove(["file:4#0"])
     (passage,) = await library.passages_of("file:5")
@@ -262,7 +263,8 @@ async def test_a_rebuild_mends_too_and_embeds_nothing_again(
     library = Library(hashed)
     await library.add([entry(f"file:{n}", f"A kitten of kind {n}.") for n in range(3)])
     store = library._store
-    store.lexical.remove(["file:1#0"])
+    with store.lexical.writing() as words:
+        words.remove(["file:1#0"])
     store.dense.remove(["file:2#0"])
     embedded: list[str] = []
     embed = kill.HashEmbedder.embed

@@ -87,6 +87,22 @@ def test_indexing_a_passage_again_does_not_double_it(library: Library) -> None:
     assert len(library._store.lexical.search("kitten", 5)) == 1
 
 
+async def test_what_is_not_written_to_the_end_is_not_in_the_word_index(library: Library) -> None:
+    cats, bonds = entry("file:cats"), entry("file:bonds", BONDS)
+    words = library._store.lexical
+
+    def cut_short() -> None:
+        with words.writing() as writer:
+            writer.write([Indexed(cats.passages[0].id, CATS, cats.paper)])
+            raise OSError("The disk is full.")
+
+    with pytest.raises(OSError, match="full"):
+        cut_short()
+    words.write([Indexed(bonds.passages[0].id, BONDS, bonds.paper)])
+    assert words.search("kitten", 5) == []
+    assert len(words.search("bond", 5)) == 1
+
+
 async def test_a_new_text_replaces_the_old_one_and_its_keys(library: Library) -> None:
     old = entry("file:a", CATS)
     await library.add([Entry(old.paper, old.text, old.passages, ("sha256:old",))])

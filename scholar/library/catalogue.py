@@ -94,7 +94,9 @@ class Catalogue:
             rows.write_references(connection, entries)
 
     def set_state(self, ids: Sequence[str], state: State) -> None:
-        """Move the papers `ids` on to `state`."""
+        """Move the papers `ids`, if any, on to `state`."""
+        if not ids:
+            return
         with self.transaction(counted=True) as connection:
             for chunk in chunks(ids):
                 query = papers.update().where(papers.c.id.in_(chunk))

@@ -72,7 +72,8 @@ def _compare(
 
 def _repair(store: Store, found: Iterable[Finding]) -> None:
     wrong = [finding for finding in found if finding.place != "catalogue"]
-    store.lexical.remove([finding.what for finding in wrong if finding.place == "lexical"])
+    with store.lexical.writing() as words:
+        words.remove([finding.what for finding in wrong if finding.place == "lexical"])
     store.dense.remove([finding.what for finding in wrong if finding.place == "vectors"])
     owners = store.catalogue.owners([finding.what for finding in wrong])
     store.catalogue.set_state(sorted(set(owners.values())), "stale")

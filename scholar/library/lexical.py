@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from scholar.values import Paper
 WRITER_HEAP = 64_000_000
 """Bytes tantivy may buffer before it writes a segment; it refuses less than 15 million."""
 _MIXED = re.compile(r"\b(?:\w*[^\W\d_]\d|\w*\d[^\W\d_]|\w*[a-z][A-Z])\w*")
+_NO_WORD = str.maketrans(dict.fromkeys(string.punctuation.replace("_", ""), " "))
 _PIECE = re.compile(r"\d+|[^\W\d_a-z]+[a-z]*|[a-z]+")
 PRIOR = 50
 """Passages that a term's rarity is judged among before there are any: enough that a word the
@@ -52,6 +55,28 @@ class Indexed:
         return fingerprint(repr((self.text, *about, self.paper.retracted, self.collections)))
 
 
+class Writer:
+    """A change of the index that is under way."""
+
+    def __init__(self, inner: tantivy.IndexWriter) -> None:
+        self._inner = inner
+
+    def write(self, indexed: Iterable[Indexed], gone: Iterable[str] = ()) -> None:
+        """Index passages after removing the papers `gone` and those passages."""
+        gone = set(gone)
+        for paper_id in gone:
+            self._inner.delete_documents_by_term("paper", paper_id)
+        for each in indexed:
+            if each.paper.id not in gone:
+                self.remove([each.passage_id])
+            self._inner.add_document(_document(each))
+
+    def remove(self, passage_ids: Iterable[str]) -> None:
+        """Drop single passages."""
+        for id in passage_ids:
+            self._inner.delete_documents_by_term("id", id)
+
+
 class Lexical:
     """An inverted index in `folder`; one writer at a time, any number of readers.
 
@@ -76,25 +101,20 @@ class Lexical:
 
     def write(self, indexed: Iterable[Indexed], gone: Iterable[str] = ()) -> None:
         """Index passages after removing the papers `gone` and those passages. Idempotent."""
-        writer = self._index.writer(WRITER_HEAP, 1)
-        gone = set(gone)
-        for paper_id in gone:
-            writer.delete_documents_by_term("paper", paper_id)
-        for each in indexed:
-            if each.paper.id not in gone:
-                writer.delete_documents_by_term("id", each.passage_id)
-            writer.add_document(_document(each))
-        writer.commit()
-        writer.wait_merging_threads()
-        self.follow()
+        with self.writing() as writer:
+            writer.write(indexed, gone)
 
-    def remove(self, passage_ids: Iterable[str]) -> None:
-        """Drop single passages."""
-        writer = self._index.writer(WRITER_HEAP, 1)
-        for id in passage_ids:
-            writer.delete_documents_by_term("id", id)
-        writer.commit()
-        writer.wait_merging_threads()
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One change: all or nothing. A thread of its own indexes what has been written so far,
+        so that other work may be done meanwhile.
+        """
+        inner = self._index.writer(WRITER_HEAP, 1)
+        try:
+            yield Writer(inner)
+            inner.commit()
+        finally:
+            inner.wait_merging_threads()
         self.follow()
 
     def follow(self) -> None:
@@ -201,7 +221,8 @@ def with_pieces(text: str) -> str:
     0.696 to 0.709, and what is fused of it as much; without the whole words it would be 0.695.
     """
     # Most words are plain, and quicker left out than looked at.
-    mixed = " ".join([word for word in text.split() if not (word.islower() and word.isalpha())])
+    words = text.translate(_NO_WORD).split()
+    mixed = " ".join([word for word in words if not (word.isalpha() and word[1:].islower())])
     pieces = (piece for word in _MIXED.findall(mixed) for piece in _PIECE.findall(word))
     return f"{text} {' '.join(pieces)}"
 

@@ -47,7 +47,7 @@ def _units(document: Document) -> Iterator[Span]:
 
 
 def _cut_long(text: str, start: int, end: int) -> Iterator[Span]:
-    while _words(text[start:end]) > WORDS:
+    while end - start > WORDS and _words(text[start:end]) > WORDS:
         head = text[start:end].split(maxsplit=WORDS)
         stop = min(end - len(head[-1]) if len(head) > WORDS else end, start + WORDS * LETTERS)
         yield start, start + len(text[start:stop].rstrip())

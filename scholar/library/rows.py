@@ -84,9 +84,21 @@ def paper_row(paper: Paper) -> dict[str, Any]:
 
 
 def insert(connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Write `rows`, if any."""
-    if rows:
-        connection.execute(table.insert(), rows)
+    """Write `rows`, if any, all of the same columns.
+
+    By the driver, as SQLAlchemy's own work on a row takes three times what SQLite's does.
+    """
+    if not rows:
+        return
+    dialect, columns = connection.dialect, list(rows[0])
+    statement = table.insert().compile(dialect=dialect, column_keys=columns)
+    for column in columns:
+        put = table.c[column].type.dialect_impl(dialect).bind_processor(dialect)
+        if put is not None:
+            rows = [{**row, column: put(row[column])} for row in rows]
+    order = statement.positiontup
+    values = rows if order is None else [tuple([row[name] for name in order]) for row in rows]
+    connection.exec_driver_sql(str(statement), values)
 
 
 def delete(connection: Connection, column: sa.Column[Any], values: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"[^\W_]+")
 _ROMAN = re.compile(r"^(?=[ivx]{2})x{0,3}(?:ix|iv|v?i{0,3})$")
 _PARTS = frozenset({"part", "paper", "volume", "vol", "chapter", "study", "type", "phase", "stage"})
 _ROMAN_DIGITS = {"i": 1, "v": 5, "x": 10}
-_WORDS = {"&": " and ", "+": " plus ", "#": " sharp ", "ß": "ss"}
+_WORDS = str.maketrans({"&": " and ", "+": " plus ", "#": " sharp ", "ß": "ss"})
 _LETTERS = str.maketrans(
     {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 )
@@ -42,6 +42,7 @@ _SPELLINGS = tuple(
         (r"^programme(s?)$", r"program\1"),
     )
 )
+_SPELLED = re.compile("|".join(pattern.pattern for pattern, _ in _SPELLINGS))
 _GENERIC = frozenset(
     "introduction preface editorial foreword abstract conclusion discussion comment commentary "
     "reply response erratum corrigendum correction retraction letter news obituary untitled index "
@@ -89,7 +90,7 @@ def words_of(title: str) -> tuple[str, ...]:
         text = _COMMAND.sub(r"\1 ", _STYLE.sub(" ", _ACCENT.sub("", text)))
     text = text.replace("{", "").replace("}", "").replace("$", "").replace("’", "'")
     text = _POINT.sub("p", text.replace("'", ""))
-    text = _fold("".join(_WORDS.get(letter, letter) for letter in text))
+    text = _fold(text.translate(_WORDS))
     words = [_spelling(word) for word in _TOKEN.findall(text)]
     if len(words) > 1 and words[0] in ("a", "an"):
         words = words[1:]
@@ -113,7 +114,7 @@ def _greek(letter: str) -> str:
 
 @lru_cache(maxsize=16384)
 def _spelling(word: str) -> str:
-    if len(word) > 4:
+    if len(word) > 4 and _SPELLED.search(word):  # few words are, and seven patterns take long
         for pattern, put in _SPELLINGS:
             word = pattern.sub(put, word)
     return word

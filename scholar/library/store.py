@@ -231,31 +231,27 @@ class Store:
     ) -> None:
         ids = [entry.paper.id for entry in entries]
         there = self.catalogue.descriptions(ids).keys()
-        self.catalogue.put(entries, united=united)
         new = [entry for entry in entries if entry.paper.id not in there]
-        if new:
-            papers = {entry.paper.id: entry.paper for entry in new}
-            self._write(papers, [p for entry in new for p in entry.passages], encoded, new=True)
+        papers = {entry.paper.id: entry.paper for entry in new}
+        passages = [passage for entry in new for passage in entry.passages]
+        indexed = self._indexed(papers, passages)
+        with self.lexical.writing() if new else nullcontext() as words:
+            if words:
+                words.write(indexed)  # which are indexed while the catalogue is written
+            self.catalogue.put(entries, united=united)
+            texts = [each.text for each in indexed]
+            self.dense.write(list(papers), passages, texts, encoded, new=True)
+        self.catalogue.set_state(list(papers), "ready")
         self._index([id for id in ids if id in there], encoded)
 
     def _index(self, paper_ids: Sequence[str], encoded: Encoded) -> None:
         if paper_ids:
             passages = self.catalogue.passages_of(paper_ids)
-            self._write(self.catalogue.descriptions(paper_ids), passages, encoded, new=False)
-
-    def _write(
-        self,
-        papers: Mapping[str, Paper],
-        passages: Sequence[Passage],
-        encoded: Encoded,
-        *,
-        new: bool,
-    ) -> None:
-        ids = list(papers)
-        indexed = self._indexed(papers, passages)
-        self.dense.write(ids, passages, [each.text for each in indexed], encoded, new=new)
-        self.lexical.write(indexed, gone=() if new else ids)
-        self.catalogue.set_state(ids, "ready")
+            indexed = self._indexed(self.catalogue.descriptions(paper_ids), passages)
+            texts = [each.text for each in indexed]
+            self.dense.write(paper_ids, passages, texts, encoded, new=False)
+            self.lexical.write(indexed, gone=paper_ids)
+            self.catalogue.set_state(paper_ids, "ready")
 
     def indexed(self, paper_ids: Sequence[str]) -> list[Indexed]:
         """What of papers ought to stand in the word index."""

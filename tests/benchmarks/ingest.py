@@ -21,7 +21,7 @@ from scholar.settings import load
 from scholar.sources import Record
 from scholar.values import Paper
 
-SIZES = (1_000, 5_000, 20_000)
+SIZES = (1_000, 5_000, 20_000, 80_000, 160_000)
 ENCODED = 500
 RUNS = 3
 WORDS = 150
@@ -49,10 +49,11 @@ def records(n: int) -> Iterator[Record]:
 
 async def main(sizes: tuple[int, ...] = SIZES) -> None:
     print("### Ingest, abstracts of 150 words\n")
-    print("| papers | BM25 alone, per second | memory, MiB |\n|---|---|---|")
+    print("| papers | BM25 alone, per second | memory half way, MiB | at the end |")
+    print("|---|---|---|---|")
     for size in sizes:
-        rate = await _rate(size, "none")
-        print(f"| {size} | {rate:.0f} | {_memory():.0f} |", flush=True)
+        rate, half, end = await _rate(size, "none")
+        print(f"| {size:,} | {rate:,.0f} | {half:.0f} | {end:.0f} |", flush=True)
     choice = embedding.choose("auto", fetch=False)
     if choice.load is None:
         print("\nThe rate beside the bare encoder needs an embedder.")
@@ -64,7 +65,8 @@ async def main(sizes: tuple[int, ...] = SIZES) -> None:
     for _ in range(RUNS):
         began = time.perf_counter()
         embedder.embed(texts)
-        pairs.append((ENCODED / (time.perf_counter() - began), await _rate(ENCODED, "auto")))
+        bare = ENCODED / (time.perf_counter() - began)
+        pairs.append((bare, (await _rate(ENCODED, "auto"))[0]))
     ratio = statistics.median(whole / bare for bare, whole in pairs)
     bare, whole = (statistics.median(rates) for rates in zip(*pairs, strict=True))
     print(
@@ -73,19 +75,23 @@ async def main(sizes: tuple[int, ...] = SIZES) -> None:
     print(f"the bare encoder {bare:.1f}; {ratio:.2f} of its rate.\n")
 
 
-async def _rate(size: int, embedder: str) -> float:
-    """Papers per second, the embedder loaded before."""
+async def _rate(size: int, embedder: str) -> tuple[float, float, float]:
+    """Papers per second, the embedder loaded before, and MiB in memory half way and at the end."""
     with tempfile.TemporaryDirectory() as home:
         settings = load(home=Path(home), embedder=embedder, offline=True)
         library = Library(settings)
         await library.warm()
         made = _Timed(records(size))
+        done, half = 0, 0.0
         began = time.perf_counter()
         async for result in ingest(library, made, settings):
             assert result.status == "added", result
+            done += 1
+            if done == size // 2:
+                half = _memory()
         seconds = time.perf_counter() - began - made.seconds
         library.close()
-        return size / seconds
+        return size / seconds, half, _memory()
 
 
 class _Timed:
