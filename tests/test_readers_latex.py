@@ -157,6 +157,7 @@ def test_definitions_that_feed_on_one_another_end(tmp_path: Path) -> None:
         ("a.zip", b"PK\x03\x04 cut", "damaged archive"),
         ("a.tgz", tarred({"a.txt": "x"}), "holds no LaTeX document"),
     ],
+    ids=["part", "headings", "open", "cut", "bomb", "cut zip", "nothing"],
 )
 def test_sources_that_cannot_be_used_are_refused(
     tmp_path: Path, name: str, data: str | bytes, message: str

@@ -123,7 +123,7 @@ async def asked(source: Source, name: str, way: str) -> list[Record | Skipped]:
     return await source.by_id([IDS[name]])
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - {"arxiv"})
+@pytest.mark.parametrize("name", sorted({*SERVICES} - {"arxiv"}))
 async def test_a_work_that_is_not_there_is_skipped(
     server: SourceServer, tmp_path: Path, name: str
 ) -> None:
@@ -155,7 +155,7 @@ async def test_a_service_that_is_not_there_is_named_with_what_to_do(
         await asked(everything(settings)[name], name, "by_id")
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - {"zotero"})
+@pytest.mark.parametrize("name", sorted({*SERVICES} - {"zotero"}))
 async def test_offline_no_service_is_asked(server: SourceServer, tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceError, match=f"offline is set; unset it to reach {NAMES[name]}"):
         await asked(server.sources(tmp_path, offline=True)[name], name, "search")
