@@ -18,6 +18,7 @@ from test_library import BONDS, CATS, entry, found
 
 from scholar.errors import LibraryError
 from scholar.library import Entry, Filters, Finding, Library, embedding, restore
+from scholar.library.enrichment import Enrichment
 from scholar.library.lexical import Indexed
 from scholar.library.schema import VERSION
 from scholar.settings import Settings, load
@@ -59,6 +60,48 @@ async def test_the_questions_nearest_to_one_are_found(hashed: Settings) -> None:
         assert first.passage_id == work.passages[0].id
     await library.put_questions(papers[2].passages[0].id, ["Why is the sky blue?"])
     assert ("Why is the sky blue?", papers[2].passages[0].id) in await library.siblings("Sky?", 3)
+    library.close()
+
+
+async def test_what_is_made_of_all_that_was_found_out_is_made_anew_where_that_changes(
+    hashed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(hashed)
+    papers = [kill.paper(n) for n in range(3)]
+    await library.unite(papers)
+    first, second = papers[0].passages[0].id, papers[1].passages[0].id
+    await library.put_questions(first, ["How do cats sleep?"])
+    await library.put_facts(first, [Fact("cats", "sleep", "long")], model="m")
+    assert await library.siblings("Cats?", 9) == [("How do cats sleep?", first)]
+    assert await library.linked("cats", 9) == ["cats sleep long"]
+    library.close()
+
+    library = Library(hashed)  # another process has them ready
+    embedded: list[str] = []
+    embed = kill.HashEmbedder.embed
+
+    def counted(self: kill.HashEmbedder, texts: list[str]) -> object:
+        embedded.extend(texts)
+        return embed(self, texts)
+
+    with monkeypatch.context() as patched:
+        for read in ("all_facts", "all_questions"):
+            patched.setattr(Enrichment, read, lambda _: pytest.fail("made anew"))
+        await library.unite([kill.paper(3)])  # nothing was found out about it
+        assert await library.siblings("Cats?", 9) == [("How do cats sleep?", first)]
+        assert await library.linked("cats", 9) == ["cats sleep long"]
+
+    await library.put_questions(second, ["Which rivers run dry?"])
+    await library.put_facts(second, [Fact("rivers", "run", "dry")], model="m")
+    monkeypatch.setattr(kill.HashEmbedder, "embed", counted)
+    assert len(await library.siblings("Cats?", 9)) == 2
+    assert {*await library.linked("cats", 9)} == {"cats sleep long", "rivers run dry"}
+    new = ["Which rivers run dry?", "rivers", "dry", "rivers run dry"]
+    assert sorted(embedded) == sorted(["Cats?", "cats", *new])
+
+    await library.remove([papers[0].paper.id])
+    assert await library.siblings("Cats?", 9) == [("Which rivers run dry?", second)]
+    assert await library.linked("cats", 9) == ["rivers run dry"]
     library.close()
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scholar.library.knowledge import Graph, Knowledge
+from scholar.library.derived import Derived, Embed
+from scholar.library.knowledge import Graph, put, taken
 from scholar.library.likeness import alike
 from scholar.library.spelling import fold
 from scholar.library.walk import DAMPING, Walk
@@ -40,6 +41,12 @@ class Words:
                 row[self.places.setdefault(word, len(self.places))] = 1
             row /= max(float(np.linalg.norm(row)), 1e-9)
         return rows
+
+
+def kept(folder: Path, state: str, facts: Sequence[Fact], embed: Embed, by: str = "one") -> Graph:
+    """The graph that a new process finds or makes."""
+    derived = Derived(folder, taken, put)
+    return derived.at(state, by, lambda former: Graph.build(facts, embed, former))
 
 
 def nothing(_: Sequence[str]) -> None:
@@ -171,9 +178,9 @@ def test_malformed_facts_are_left_out() -> None:
 
 def test_a_kept_graph_is_read_again_and_embeds_only_what_is_new(tmp_path: Path) -> None:
     words = Words()
-    first = Knowledge(tmp_path).graph("1", lambda: FACTS, words)
+    first = kept(tmp_path, "1", FACTS, words)
     asked = len(words.asked)
-    again = Knowledge(tmp_path).graph("1", lambda: pytest.fail("built anew"), words)
+    again = Derived(tmp_path, taken, put).at("1", "one", lambda _: pytest.fail("built anew"))
     assert len(words.asked) == asked
     question = "Marie Curie"
     vector = words([question])[0]
@@ -181,17 +188,30 @@ def test_a_kept_graph_is_read_again_and_embeds_only_what_is_new(tmp_path: Path) 
     assert again.rank(question, vector, found, 9) == first.rank(question, vector, found, 9)
     words.asked.clear()
     more = [*FACTS, Fact("Vistula", "flows to", "the Baltic", ("river",))]
-    Knowledge(tmp_path).graph("2", lambda: more, words)
+    kept(tmp_path, "2", more, words)
     assert words.asked == ["Vistula", "the Baltic", "Vistula flows to the Baltic"]
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("anew", [False, True], ids=["same process", "new process"])
+def test_nothing_is_kept_of_the_vectors_of_another_embedder(tmp_path: Path, anew: bool) -> None:
+    words = Words()
+    derived = Derived(tmp_path, taken, put)
+    derived.at("1", "one", lambda former: Graph.build(FACTS, words, former))
+    asked = [*words.asked]
+    words.asked.clear()
+    if anew:
+        derived = Derived(tmp_path, taken, put)
+    derived.at("1", "other", lambda former: Graph.build(FACTS, words, former))
+    assert words.asked == asked
+
+
 def test_a_broken_kept_graph_is_made_anew(tmp_path: Path) -> None:
     words = Words()
-    Knowledge(tmp_path).graph("1", lambda: FACTS, words)
+    kept(tmp_path, "1", FACTS, words)
     [place] = tmp_path.iterdir()
     (place / "words.json").write_text("{")
-    graph = Knowledge(tmp_path).graph("1", lambda: FACTS, words)
+    graph = kept(tmp_path, "1", FACTS, words)
     assert "curie" in graph.passages
 
 
@@ -239,5 +259,5 @@ def test_of_many_alike_the_most_alike_are_kept() -> None:
 
 def test_a_graph_that_cannot_be_kept_is_made_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "graph").write_text("a file where the folder should be")
-    graph = Knowledge(tmp_path / "graph").graph("1", lambda: FACTS, nothing)
+    graph = kept(tmp_path / "graph", "1", FACTS, nothing)
     assert "curie" in graph.passages

@@ -25,6 +25,8 @@ State = Literal["pending", "ready", "stale", "removing"]
 """
 REVISION = "revision"
 """What the catalogue remembers to count changes by."""
+ENRICHED = "enriched"
+"""The same of facts and generated questions alone: what is made of all of them takes long."""
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
@@ -81,11 +83,13 @@ class Catalogue:
         passages of texts that it replaces can still be read.
         """
         entries = list(entries)
-        with self.transaction(counted=True) as connection:
+        with self.transaction(REVISION) as connection:
             there = rows.stored_texts(connection, [entry.paper.id for entry in entries])
             fresh = [e for e in entries if there.get(e.paper.id) != rows.cut_of(e)]
             retexted = {e.paper.id for e in fresh} & there.keys()
-            rows.clear_texts(connection, sorted(retexted), keep=united)
+            if retexted:
+                rows.clear_texts(connection, sorted(retexted), keep=united)
+                rows.count_up(connection, ENRICHED)
             rows.write_papers(connection, entries, there, retexted)
             for id, gone in united.items():
                 rows.absorb(connection, id, gone)
@@ -97,19 +101,19 @@ class Catalogue:
         """Move the papers `ids`, if any, on to `state`."""
         if not ids:
             return
-        with self.transaction(counted=True) as connection:
+        with self.transaction(REVISION) as connection:
             for chunk in chunks(ids):
                 query = papers.update().where(papers.c.id.in_(chunk))
                 connection.execute(query.values(state=state))
 
     def delete(self, ids: Sequence[str]) -> None:
         """Forget the papers `ids` with all that was made of them."""
-        with self.transaction(counted=True) as connection:
+        with self.transaction(REVISION, ENRICHED) as connection:
             rows.delete(connection, papers.c.id, ids)
 
     def update(self, changed: Iterable[Paper]) -> None:
         """Write what is said of papers, which become stale; their texts stay as they are."""
-        with self.transaction(counted=True) as connection:
+        with self.transaction(REVISION) as connection:
             for paper in changed:
                 row = rows.paper_row(paper) | {"state": "stale"}
                 here = (papers.c.id == paper.id) & shown
@@ -268,7 +272,7 @@ class Catalogue:
 
     def put_into(self, name: str, ids: Sequence[str]) -> None:
         """Make the papers `ids` part of the collection `name`; they become stale."""
-        with self.transaction(counted=True) as connection:
+        with self.transaction(REVISION) as connection:
             inside = sa.select(collections.c.paper_id).where(collections.c.name == name)
             for chunk in chunks(ids):
                 new = papers.c.id.in_(chunk) & papers.c.id.not_in(inside) & shown
@@ -345,12 +349,12 @@ class Catalogue:
             yield connection
 
     @contextmanager
-    def transaction(self, *, counted: bool = False) -> Iterator[Connection]:
-        """A connection to write by: all or nothing; `counted` where it changes what is known."""
+    def transaction(self, *counts: str) -> Iterator[Connection]:
+        """A connection to write by: all or nothing; `counts` go up with it."""
         with readable_errors(), self._writing.begin() as connection:
             yield connection
-            if counted:
-                rows.count_up(connection, REVISION)
+            for key in counts:
+                rows.count_up(connection, key)
 
     def _is_up_to_date(self) -> bool:
         with self.connection() as connection:

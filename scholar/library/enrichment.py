@@ -12,7 +12,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from scholar.library.catalogue import Catalogue
+from scholar.library.catalogue import ENRICHED, REVISION, Catalogue
 from scholar.library.rows import chunks, delete, insert, passage_of, passage_query, shown
 from scholar.library.schema import cards, enriched, entities, facts, papers, passages, questions
 from scholar.library.spelling import fold
@@ -36,7 +36,7 @@ class Enrichment:
 
         False where the passage is gone, and nothing is stored.
         """
-        with self._catalogue.transaction(counted=True) as connection:
+        with self._catalogue.transaction(REVISION, ENRICHED) as connection:
             owner = _owner(connection, passage_id)
             if owner is None:
                 return False
@@ -58,7 +58,7 @@ class Enrichment:
 
     def put_questions(self, passage_id: str, asked: Sequence[str], model: str) -> bool:
         """Store the questions that a passage answers. False where it is gone."""
-        with self._catalogue.transaction(counted=True) as connection:
+        with self._catalogue.transaction(REVISION, ENRICHED) as connection:
             owner = _owner(connection, passage_id)
             if owner is None:
                 return False
@@ -71,7 +71,7 @@ class Enrichment:
     def put_card(self, card: Card, model: str) -> bool:
         """Store what a paper is about, and the entities of its card as its names. False if gone."""
         owner = card.paper_id
-        with self._catalogue.transaction(counted=True) as connection:
+        with self._catalogue.transaction(REVISION) as connection:
             query = sa.select(papers.c.id).where(papers.c.id == owner, shown)
             if connection.scalar(query) is None:
                 return False

@@ -8,28 +8,20 @@ to start from, they are judged by how near they are.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import shutil
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scholar.library.derived import Embed, Halves, Parts, embedded
 from scholar.library.likeness import alike
 from scholar.library.ranking import Ranking, ordered
 from scholar.library.spelling import fold
 from scholar.library.walk import DAMPING, Floats, Places, Walk
 from scholar.values import Fact
-
-Embed = Callable[[Sequence[str]], NDArray[np.float32] | None]
-"""Turns texts into unit vectors, one row each, or says None where there is no embedder."""
 
 TRIPLES = 10
 """Triples that a question is linked to at most. Over the 40 MuSiQue questions, recall@5 and @10 are
@@ -53,8 +45,6 @@ SYNONYMS = 10
 """Synonyms of a name at most: the paper's 100 find nothing more, and 3 nothing less."""
 LONGEST = 10
 """Words that a name may have to be looked for in a question."""
-BATCH = 4_096
-"""Texts embedded at a time, so that memory does not grow with the graph."""
 _NUMBER = re.compile(r"\d+")
 
 
@@ -72,7 +62,7 @@ class Graph:
     passages: Mapping[str, int]
     names: Mapping[str, int]
     texts: Sequence[str]
-    vectors: NDArray[np.float16] | None
+    vectors: Halves | None
     subjects: Places
     objects: Places
     starts: Places
@@ -87,7 +77,8 @@ class Graph:
         A fact of which a name has no letter or digit, or that no passage states, is left out.
         """
         said = _Said.of(facts)
-        vectors = _vectors(said.texts, embed, former)
+        known = (former.texts, former.vectors) if former else ()
+        vectors = embedded(said.texts, embed, *known)
         one, other, cosines = _synonyms(list(said.names), vectors)
         edges = _edges(said, one, other, cosines)
         stating, stated = np.array(sorted(set(said.triples)), np.int64).reshape(-1, 2).T
@@ -289,7 +280,7 @@ def _edges(said: _Said, one: Places, other: Places, cosines: Floats) -> sp.csr_m
     return sp.csr_matrix(half + half.T)
 
 
-def _synonyms(names: Sequence[str], vectors: NDArray[np.float16] | None) -> tuple[
+def _synonyms(names: Sequence[str], vectors: Halves | None) -> tuple[
     Places, Places, Floats
 ]:  # fmt: skip
     """The names that mean nearly the same, but never 1963 and 1964."""
@@ -306,110 +297,30 @@ def _synonyms(names: Sequence[str], vectors: NDArray[np.float16] | None) -> tupl
     return one[same], other[same], cosines[same]
 
 
-def _vectors(
-    texts: Sequence[str], embed: Embed, former: Graph | None
-) -> NDArray[np.float16] | None:
-    """One row per text. Half precision is a tenth of a percent off and takes half the memory."""
-    known = former.vectors if former else None
-    places = {text: at for at, text in enumerate(former.texts)} if former else {}
-    kept = [(at, places[text]) for at, text in enumerate(texts) if text in places]
-    new = [at for at, text in enumerate(texts) if text not in places or known is None]
-    rows: NDArray[np.float16] | None = None
-    for start in range(0, len(new), BATCH):
-        batch = new[start : start + BATCH]
-        made = embed([texts[at] for at in batch])
-        if made is None:
-            return None
-        if rows is None:
-            rows = np.zeros((len(texts), made.shape[1]), np.float16)
-        rows[batch] = made
-    if kept and known is not None:
-        rows = np.zeros((len(texts), known.shape[1]), np.float16) if rows is None else rows
-        rows[[at for at, _ in kept]] = known[[place for _, place in kept]]
-    return rows
-
-
-class Knowledge:
-    """The graph of a library, kept in `folder` and made anew where the library has changed.
-
-    Safe to use from several threads, and by several processes: each graph has a folder of its own.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._at = ""
-        self._graph: Graph | None = None
-
-    def graph(self, state: str, facts: Callable[[], Iterable[Fact]], embed: Embed) -> Graph:
-        """The graph of `facts`. `state` names what they and the embedder are now."""
-        with self._lock:
-            if self._graph is None or self._at != state:
-                place = self._folder / hashlib.sha256(state.encode()).hexdigest()[:16]
-                graph = _load(place)
-                if graph is None:
-                    graph = Graph.build(facts(), embed, self._graph or self._former())
-                    # A library that may only be read is searched all the same.
-                    with suppress(OSError):
-                        _save(graph, place)
-                        self._drop_all_but(place)
-                self._graph, self._at = graph, state
-            return self._graph
-
-    def _former(self) -> Graph | None:
-        there = (_load(place) for place in self._places())
-        return next((graph for graph in there if graph), None)
-
-    def _drop_all_but(self, kept: Path) -> None:
-        for place in self._places():
-            if place != kept:
-                shutil.rmtree(place, ignore_errors=True)  # another process may have come first
-
-    def _places(self) -> list[Path]:
-        return [place for place in self._folder.glob("*") if place.is_dir()]
-
-
-_ARRAYS = ("subjects", "objects", "starts", "stated", "spread")
-_WALK = ("starts", "indices", "shares", "degrees")
-
-
-def _save(graph: Graph, place: Path) -> None:
-    part = place.with_name(f"{place.name}.{threading.get_ident()}")
-    part.mkdir(parents=True, exist_ok=True)
+def taken(graph: Graph) -> Parts:
+    """A graph as it is kept."""
     arrays = {name: getattr(graph, name) for name in _ARRAYS}
     arrays |= {f"walk_{name}": getattr(graph.walk, name) for name in _WALK}
-    np.savez(part / "arrays.npz", **arrays)
-    if graph.vectors is not None:
-        np.save(part / "vectors.npy", graph.vectors)
     words = {"passages": list(graph.passages), "names": list(graph.names), "texts": [*graph.texts]}
-    (part / "words.json").write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
-    try:
-        part.rename(place)
-    except OSError:
-        shutil.rmtree(part)  # another process has made the same
+    return words, arrays, graph.vectors
 
 
-def _load(place: Path) -> Graph | None:
-    """The graph in `place`, None where there is none or not a whole one."""
-    try:
-        words = json.loads((place / "words.json").read_text(encoding="utf-8"))
-        with np.load(place / "arrays.npz") as arrays:
-            parts = {name: arrays[name] for name in _ARRAYS}
-            walk = Walk(*(arrays[f"walk_{name}"] for name in _WALK))
-        # Mapped, since a query reads a few rows only.
-        path = place / "vectors.npy"
-        vectors = np.load(path, mmap_mode="r") if path.exists() else None
-    except (OSError, ValueError, KeyError):
-        return None
+def put(parts: Parts) -> Graph:
+    """The graph that was kept as `parts`."""
+    words, arrays, vectors = parts
     return Graph(
         ids=words["passages"],
         passages=_numbered(words["passages"]),
         names=_numbered(words["names"]),
         texts=words["texts"],
         vectors=vectors,
-        walk=walk,
-        **parts,
+        walk=Walk(*(arrays[f"walk_{name}"] for name in _WALK)),
+        **{name: arrays[name] for name in _ARRAYS},
     )
+
+
+_ARRAYS = ("subjects", "objects", "starts", "stated", "spread")
+_WALK = ("starts", "indices", "shares", "degrees")
 
 
 def _numbered(words: Sequence[str]) -> dict[str, int]:

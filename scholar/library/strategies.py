@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 from scholar.errors import UsageError
-from scholar.library.catalogue import REVISION
+from scholar.library import asked, knowledge
+from scholar.library.asked import Asked
+from scholar.library.catalogue import ENRICHED, REVISION
+from scholar.library.derived import Derived
 from scholar.library.embedding import Vectors32
 from scholar.library.feedback import weighed
 from scholar.library.filters import Filters
-from scholar.library.knowledge import Graph, Knowledge
+from scholar.library.knowledge import Graph
 from scholar.library.ranking import CANDIDATES, Ranking, blend, diverse, fuse, ordered
 from scholar.library.relatives import Companions, by_names, closest, companions, names_in, names_of
 from scholar.library.rerank import Reranker
@@ -50,10 +53,10 @@ class Searcher:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._knowledge = Knowledge(store.folder / "graph")
+        self._graph = Derived(store.folder / "graph", knowledge.taken, knowledge.put)
+        self._asked = Derived(store.folder / "questions", asked.taken, asked.put)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="scholar-words")
         self._reranker: Reranker | None = None
-        self._questions: tuple[str, list[tuple[str, str]], Vectors32 | None] = ("", [], None)
         self._companions: tuple[str, Companions] = ("", {})
 
     def search(
@@ -97,37 +100,41 @@ class Searcher:
         """Let go of the threads."""
         self._beside.shutdown()
 
-    def state(self) -> str:
-        """What the library holds now, by a name, and the embedder it is embedded by."""
-        return f"{self._store.catalogue.get_meta(REVISION)} {self._store.dense.name}"
-
     def reranker(self) -> Reranker:
         """The cross-encoder that the settings name."""
         self._reranker = self._reranker or Reranker(self._settings.reranker)
         return self._reranker
 
-    def questions(self) -> tuple[list[tuple[str, str]], Vectors32 | None]:
-        """All generated questions, each after its passage, and their vectors, row by row."""
-        state = self.state()
-        if self._questions[0] != state:
-            asked = self._store.enrichment.all_questions()
-            vectors = self._store.dense.embed([text for _, text in asked]) if asked else None
-            self._questions = (state, asked, vectors)
-        return self._questions[1:]
+    def graph(self) -> Graph:
+        """What the passages state, as a graph; made anew where that has changed."""
+        return self._graph.at(
+            *self._enriched(),
+            lambda former: Graph.build(
+                self._store.enrichment.all_facts(), self._store.dense.embed, former
+            ),
+        )
+
+    def asked(self) -> Asked:
+        """The questions that were made of the passages; read anew where they have changed."""
+        return self._asked.at(
+            *self._enriched(),
+            lambda former: Asked.build(
+                self._store.enrichment.all_questions(), self._store.dense.embed, former
+            ),
+        )
+
+    def _enriched(self) -> tuple[str, str]:
+        return self._store.catalogue.get_meta(ENRICHED) or "", self._store.dense.name
 
     def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """The `n` generated questions nearest to `question`, each with the passage it is about."""
         self._store.follow()
-        asked, vectors = self.questions()
         vector = self._store.dense.embed([question])
-        if vectors is None or vector is None:
-            return []
-        nearest = (vectors @ vector[0]).argsort()[::-1][:n]
-        return [(text, id) for id, text in (asked[at] for at in nearest)]
+        return [] if vector is None else self.asked().nearest(vector[0], n)
 
     def companions(self) -> Companions:
         """How often papers are cited together, by paper."""
-        state = self.state()
+        state = self._store.catalogue.get_meta(REVISION) or ""
         if self._companions[0] != state:
             self._companions = (state, companions(self._store.catalogue.citations()))
         return self._companions[1]
@@ -234,18 +241,12 @@ class _Search:
 
     def linked(self, n: int) -> list[str]:
         """The `n` triples nearest to the query, of those that what it finds states."""
-        return self._facts.linked(self._query, self._vector, self._hybrid, n)
-
-    @property
-    def _facts(self) -> Graph:
-        owner = self._owner
-        facts = self._store.enrichment.all_facts
-        return owner._knowledge.graph(owner.state(), facts, self._store.dense.embed)
+        return self._owner.graph().linked(self._query, self._vector, self._hybrid, n)
 
     def _graph(self) -> Ranking:
         # What the graph finds is filtered after it, so more is asked for.
         most = self._depth * (10 if self._filters else 1)
-        found = self._facts.rank(self._query, self._vector, self._hybrid, most, self._keep)
+        found = self._owner.graph().rank(self._query, self._vector, self._hybrid, most, self._keep)
         allowed = self._permitted([id for id, _ in found])
         return [pair for pair in found if pair[0] in allowed][: self._depth] or self._hybrid
 
@@ -258,14 +259,11 @@ class _Search:
         return self._passages_of(closest(self._owner.companions(), self._best_papers()))
 
     def _questions(self) -> Ranking:
-        asked, vectors = self._owner.questions()
-        if vectors is None or self._vector is None:
+        if self._vector is None:
             return []
-        best: dict[str, float] = {}
-        for (id, _), cosine in zip(asked, vectors @ self._vector, strict=True):
-            best[id] = max(best.get(id, -1.0), float(cosine))
-        allowed = self._permitted(best)
-        return ordered({id: score for id, score in best.items() if id in allowed})[: self._depth]
+        found = self._owner.asked().rank(self._vector)
+        allowed = self._permitted([id for id, _ in found])
+        return [pair for pair in found if pair[0] in allowed][: self._depth]
 
     def _best_papers(self) -> list[str]:
         owners = self._store.catalogue.owners([id for id, _ in self._hybrid])
