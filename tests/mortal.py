@@ -143,7 +143,7 @@ def mortals(home: Path, url: str, **settings: Any) -> Iterator[Mortals]:
 
 
 def _settings(home: Path, url: str, changes: dict[str, Any]) -> Settings:
-    told = {"model": f"openai:scripted@{url}", "embedder": "none", "cache": False}
+    told = {"model": f"openai:scripted@{url}", "embedder": "none", "offline": True, "cache": False}
     return load(home=home, **{**told, **changes})
 
 
