@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import reduce
 from operator import or_
 
-from scholar.agents import extractor, lessons, proposals
+from scholar.agents import extractor, lessons, lookup, proposals
 from scholar.agents.checks import Stated, stands
+from scholar.agents.evidence import titles_of
 from scholar.agents.jury import agreed
 from scholar.context import Context
 from scholar.errors import LibraryError
@@ -101,7 +102,7 @@ async def _answer(state: State, context: Context) -> Answer:
         CitedConflict(_unlinked(c.about, state), _cite(c.sides, by_id)) for c in draft.conflicts
     )
     premises = tuple(
-        CitedPremise(p.text, p.stance, tuple(_citation(by_id[id]) for id in p.evidence))
+        CitedPremise(p.text, p.stance, tuple(lookup.cited(by_id[id]) for id in p.evidence))
         for p in draft.premises
     )
     sides = (side for conflict in cited_conflicts for side in conflict.sides)
@@ -169,8 +170,7 @@ async def _table(state: State, context: Context) -> Table | None:
     cited = [cell.citation for row in table.rows for cell in row.cells if cell.citation]
     ids = list(dict.fromkeys(citation.passage_id for citation in cited))
     passages = {passage.id: passage for passage in await context.library.passages(ids)}
-    papers = await context.library.papers([row.paper_id for row in table.rows])
-    titles = {paper.id: paper.title for paper in papers}
+    titles = await titles_of(context.library, (row.paper_id for row in table.rows))
 
     def checked(cell: Cell, paper_id: str) -> Cell:
         place = cell.citation
@@ -197,8 +197,7 @@ async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evid
 async def _checked(
     draft: Draft, evidence: Sequence[Evidence], question: str, context: Context
 ) -> Draft:
-    papers = await context.library.papers(list({item.paper_id for item in evidence}))
-    titles = {paper.id: paper.title for paper in papers}
+    titles = await titles_of(context.library, (item.paper_id for item in evidence))
     stated = {
         item.id: Stated.by(question, item.quote, titles.get(item.paper_id, "")) for item in evidence
     }
@@ -238,13 +237,9 @@ def _cite(
     sentences: Iterable[Sentence], evidence: dict[str, Evidence]
 ) -> tuple[CitedSentence, ...]:
     return tuple(
-        CitedSentence(sentence.text, tuple(_citation(evidence[id]) for id in sentence.evidence))
+        CitedSentence(sentence.text, tuple(lookup.cited(evidence[id]) for id in sentence.evidence))
         for sentence in sentences
     )
-
-
-def _citation(item: Evidence) -> Citation:
-    return Citation(item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page)
 
 
 def _outcome(state: State, evidence: Sequence[Evidence], rules: Jury) -> Outcome:
