@@ -14,14 +14,14 @@ from typing import Any, Literal
 from scholar import prompts
 from scholar.agents import tournament
 from scholar.agents.evidence import FENCE, room, size
-from scholar.agents.ideas import MOST_IDEAS, SUMMARY, one_line, title_of
+from scholar.agents.ideas import MOST_IDEAS, SUMMARY, brief, title_of
 from scholar.agents.likeness import distinct, parents_of
 from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.errors import ModelError
 from scholar.events import Proposed
 from scholar.state import State, Update, Wish
-from scholar.values import Idea, IdeaRoute, Inquiry, Standing
+from scholar.values import Idea, IdeaRoute, Inquiry
 
 CHOICES = 5
 """Times that a person may change the ideas of one run; each change is worked out and checked."""
@@ -127,7 +127,7 @@ def _edited(idea: Idea, field: object, text: object) -> Idea:
     """`idea` in a person's words; a change of substance has to be checked for novelty again."""
     if field not in EDITABLE or not isinstance(text, str) or not text.strip():
         return idea
-    written: dict[str, Any] = {str(field): one_line(text, _EDIT)}
+    written: dict[str, Any] = {str(field): brief(text, _EDIT)}
     idea = replace(idea, **written)
     if field in ("summary", "hypothesis", "method"):
         return replace(idea, novelty=None, claims=(), standing=None)
@@ -195,7 +195,7 @@ def _of(variant: _Varied, wish: Wish, ideas: Iterable[Idea], id: int) -> Idea:
     origins = [idea for idea in ideas if idea.id in wish.ids] if wish.do != "replace" else []
     route: IdeaRoute = origins[0].route if origins else "brainstorm"
     roots = tuple(dict.fromkeys(root for idea in origins for root in idea.roots))
-    title, summary = title_of(variant.title), one_line(variant.idea, SUMMARY)
+    title, summary = title_of(variant.title), brief(variant.idea, SUMMARY)
     return Idea(str(id), title, route, summary, parents=parents_of(roots), roots=roots)
 
 
@@ -228,9 +228,5 @@ async def rank(state: State, context: Context) -> Update:
         return {}
     contenders = [_Contender(idea.id, idea.title, _judged(idea)) for idea in ideas]
     ranking = await tournament.rank(contenders, state["question"], context)
-    placed = {
-        one.id: Standing(one.place, one.score, one.low, one.high, dict(one.scores))
-        for one in ranking.standings
-    }
-    ranked = [replace(idea, standing=placed.get(idea.id)) for idea in ideas]
+    ranked = [replace(idea, standing=ranking.standings.get(idea.id)) for idea in ideas]
     return {"ideas": ranked, "notes": list(ranking.notes)}

@@ -10,8 +10,8 @@ from typing import Any
 from scholar import prompts
 from scholar.agents import lookup
 from scholar.agents.checks import Stated, own_words
-from scholar.agents.evidence import fitting, room
-from scholar.agents.ideas import one_line, title_of
+from scholar.agents.evidence import fitting, room, titles_of
+from scholar.agents.ideas import brief, title_of
 from scholar.agents.likeness import distinct, parents_of
 from scholar.backends.schema import Line, Reply
 from scholar.context import Context
@@ -127,12 +127,9 @@ async def _work_out(idea: Idea, state: State, context: Context) -> tuple[Idea, l
 async def _worked_out(
     idea: Idea, reply: _WorkedOut, quotes: dict[str, Citation], topic: str, context: Context
 ) -> Idea:
-    titles = {
-        paper.id: paper.title
-        for paper in await context.library.papers([c.paper_id for c in quotes.values()])
-    }
+    titles = await titles_of(context.library, (c.paper_id for c in quotes.values()))
     grounds = [
-        CitedSentence(one_line(ground.text, _FIELD), tuple(cited))
+        CitedSentence(brief(ground.text, _FIELD), tuple(cited))
         for ground in reply.grounds[:_MOST_GROUNDS]
         if (cited := [quotes[id] for id in dict.fromkeys(ground.evidence) if id in quotes])
         and _carried(ground.text, cited, titles, topic)
@@ -142,12 +139,12 @@ async def _worked_out(
     return replace(
         idea,
         title=title_of(own_words(reply.title)) or idea.title,
-        problem=one_line(own_words(reply.problem, stated), _FIELD),
-        hypothesis=one_line(own_words(reply.hypothesis), _FIELD),
-        method=one_line(own_words(reply.method), _METHOD) or idea.summary,
+        problem=brief(own_words(reply.problem, stated), _FIELD),
+        hypothesis=brief(own_words(reply.hypothesis), _FIELD),
+        method=brief(own_words(reply.method), _METHOD) or idea.summary,
         experiment=Experiment(
             *(
-                one_line(own_words(text), _FIELD)
+                brief(own_words(text), _FIELD)
                 for text in (
                     reply.experiment.what,
                     reply.experiment.data,
@@ -155,7 +152,7 @@ async def _worked_out(
                 )
             )
         ),
-        expected=one_line(own_words(reply.expected), _FIELD),
+        expected=brief(own_words(reply.expected), _FIELD),
         risks=tuple(filter(None, map(own_words, reply.risks[:_MOST_RISKS]))),
         claims=tuple(filter(None, map(own_words, reply.claims[:_MOST_CLAIMS]))),
         grounds=tuple(grounds),

@@ -17,13 +17,14 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from scholar import prompts
-from scholar.agents.evidence import Labelled
+from scholar.agents.evidence import Labelled, titles_of
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
 from scholar.backends.schema import Reply
 from scholar.errors import ModelRefused, ReplyInvalid
 from scholar.library import Kind, Library
 from scholar.prompts import Prompt
+from scholar.text import one_line
 from scholar.values import Card, Fact, Passage
 
 T = TypeVar("T", bound=BaseModel)
@@ -153,8 +154,7 @@ async def _passages(kind: Kind, library: Library) -> AsyncGenerator[list[Labelle
     after = ""
     while passages := await library.passages_without(kind, PER_CALL * AT_ONCE, after):
         after = passages[-1].id
-        papers = await library.papers(list({passage.paper_id for passage in passages}))
-        titles = {paper.id: paper.title for paper in papers}
+        titles = await titles_of(library, (passage.paper_id for passage in passages))
         for at in range(0, len(passages), PER_CALL):
             yield [
                 Labelled(f"p{n}", titles.get(passage.paper_id, ""), passage)
@@ -187,7 +187,7 @@ async def _facts(batch: Sequence[Labelled], work: _Work) -> Enriched:
 
 def _fact(fact: _Fact) -> Fact:
     subject, relation, object = (
-        " ".join(part.split()) for part in (fact.subject, fact.relation, fact.object)
+        one_line(part) for part in (fact.subject, fact.relation, fact.object)
     )
     return Fact(subject, relation, object)
 
@@ -212,7 +212,7 @@ async def _questions(batch: Sequence[Labelled], work: _Work) -> Enriched:
     reply = await work.ask(prompt, _Questions)
     kept = 0
     for item in batch:
-        asked = (" ".join(q.question.split()) for q in reply.questions if q.passage == item.label)
+        asked = (one_line(q.question) for q in reply.questions if q.passage == item.label)
         fitting = list(dict.fromkeys(text for text in asked if _is_question(text)))
         fitting = fitting[:MOST_QUESTIONS]
         await work.library.put_questions(item.passage.id, fitting, model=work.model)
@@ -232,7 +232,7 @@ async def _card(paper_id: str, work: _Work) -> Enriched:
     text = _beginning(passages)
     reply = await work.ask(prompts.render("card", title=papers[0].title, text=text), _Card)
     there = _words(f"{papers[0].title} {text}")
-    entities = [" ".join(name.split()) for name in reply.entities]
+    entities = [one_line(name) for name in reply.entities]
     named = [name for name in dict.fromkeys(entities) if name and _words(name) <= there]
     card = Card(
         paper_id,

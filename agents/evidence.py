@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, Protocol, TypeVar
 
 from scholar import prompts
 from scholar.context import Context
 from scholar.events import Read
+from scholar.library import Library
 from scholar.quotes import locate_sentence
+from scholar.remembered import Remembered
 from scholar.values import Evidence, Help, Passage
 
 WINDOW_SHARE = 0.6
@@ -44,6 +47,7 @@ class Shows(Protocol):
 
 
 P = TypeVar("P", bound=Shows)
+T = TypeVar("T")
 
 
 def size(text: str) -> int:
@@ -119,10 +123,9 @@ async def label(context: Context, passages: Sequence[Passage]) -> list[Labelled]
     stored twice, as a preprint and as published.
     """
     passages = list({passage.text: passage for passage in reversed(passages)}.values())[::-1]
-    papers = await context.library.papers(list({passage.paper_id for passage in passages}))
-    titles = {paper.id: paper.title[:TITLE] for paper in papers}
+    titles = await titles_of(context.library, (passage.paper_id for passage in passages))
     return [
-        Labelled(f"p{n}", titles.get(passage.paper_id, ""), passage)
+        Labelled(f"p{n}", titles.get(passage.paper_id, "")[:TITLE], passage)
         for n, passage in enumerate(passages, start=1)
     ]
 
@@ -132,8 +135,18 @@ async def show(context: Context, evidence: Iterable[Evidence]) -> list[Shown]:
     evidence = list(evidence)
     papers = list(dict.fromkeys(item.paper_id for item in evidence))
     ordered = sorted(evidence, key=lambda item: (papers.index(item.paper_id), item.start))
-    titles = {paper.id: paper.title[:TITLE] for paper in await context.library.papers(papers)}
-    return [Shown(item.id, titles.get(item.paper_id, ""), item.quote) for item in ordered]
+    titles = await titles_of(context.library, papers)
+    return [Shown(item.id, titles.get(item.paper_id, "")[:TITLE], item.quote) for item in ordered]
+
+
+async def titles_of(library: Library | Remembered, ids: Iterable[str]) -> dict[str, str]:
+    """The titles of the papers `ids`, by id, of those that the library has."""
+    return {paper.id: paper.title for paper in await library.papers(list(dict.fromkeys(ids)))}
+
+
+def in_turn(rankings: Iterable[Iterable[T]]) -> Iterator[T]:
+    """The first of each ranking, then the second of each, and so on."""
+    return (item for row in zip_longest(*rankings) for item in row if item is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any, get_args
 
 from scholar import prompts
@@ -21,9 +20,11 @@ from scholar.agents.evidence import (
     Labelled,
     fitting,
     gather,
+    in_turn,
     label,
     portions,
     room,
+    titles_of,
 )
 from scholar.agents.likeness import distinct, parents_of
 from scholar.backends.schema import Line, Reply
@@ -31,6 +32,7 @@ from scholar.context import Context
 from scholar.errors import ModelError, ModelRefused, ReplyInvalid
 from scholar.events import Proposed, Seeded
 from scholar.state import Failure, State, Theme, Update
+from scholar.text import one_line, shortened
 from scholar.values import Idea, IdeaRoute, Outcome, Passage, Seed
 
 IDEAS = 6
@@ -125,7 +127,7 @@ async def theme(state: State, context: Context) -> Update:
 
 
 def _entities(named: Iterable[str]) -> tuple[str, ...]:
-    clean = (" ".join(name.split())[:60] for name in named)
+    clean = (one_line(name)[:60] for name in named)
     return tuple(dict.fromkeys(name for name in clean if name))[:MOST_ENTITIES]
 
 
@@ -153,7 +155,7 @@ async def inspire(state: State, context: Context) -> Update:
     seeds = [seed for reply in replies if isinstance(reply, list) for seed in reply]
     update = _brought("inspire", _two_of_each(seeds), context)
     read = [passage.id for passage in passages]
-    return _unless_lost("inspire", {**update, "read": read}, replies, context)
+    return _unless_lost("inspire", {**update, "read": read}, replies)
 
 
 async def _passages_of(known: Theme, context: Context) -> list[Passage]:
@@ -198,7 +200,7 @@ async def brainstorm(state: State, context: Context) -> Update:
     [reply] = await asyncio.gather(context.ask(prompt, _Brainstormed), return_exceptions=True)
     thoughts = reply.ideas[:THOUGHTS] if isinstance(reply, _Brainstormed) else []
     seeds = [Seed("brainstorm", text) for text in thoughts if text]
-    return _unless_lost("brainstorm", _brought("brainstorm", seeds, context), [reply], context)
+    return _unless_lost("brainstorm", _brought("brainstorm", seeds, context), [reply])
 
 
 async def leap(state: State, context: Context) -> Update:
@@ -219,7 +221,7 @@ async def leap(state: State, context: Context) -> Update:
         for item in leaps
         if item.bridge in built and item.idea
     ]
-    return _unless_lost("leap", _brought("leap", seeds, context), [reply], context)
+    return _unless_lost("leap", _brought("leap", seeds, context), [reply])
 
 
 def _brought(route: IdeaRoute, seeds: list[Seed], context: Context) -> Update:
@@ -227,9 +229,7 @@ def _brought(route: IdeaRoute, seeds: list[Seed], context: Context) -> Update:
     return {"seeds": seeds}
 
 
-def _unless_lost(
-    route: IdeaRoute, update: Update, replies: Sequence[object], context: Context
-) -> Update:
+def _unless_lost(route: IdeaRoute, update: Update, replies: Sequence[object]) -> Update:
     """`update`, with a note where a model failed the route; raises what is no model's failure."""
     failed = [reply for reply in replies if isinstance(reply, BaseException)]
     for error in failed:
@@ -287,13 +287,12 @@ def wanted(state: State) -> int:
 
 
 async def _shown(seeds: Sequence[Seed], context: Context) -> list[ShownSeed]:
-    papers = await context.library.papers(list({r.paper_id for s in seeds for r in s.roots}))
-    titles = {paper.id: paper.title[:TITLE] for paper in papers}
+    titles = await titles_of(context.library, (r.paper_id for s in seeds for r in s.roots))
     return [
         ShownSeed(
             f"s{n}",
             seed.route,
-            titles.get(seed.roots[0].paper_id, "") if seed.roots else "",
+            titles.get(seed.roots[0].paper_id, "")[:TITLE] if seed.roots else "",
             "\n".join((seed.text, *(f"({root.quote})" for root in seed.roots[:1]))),
         )
         for n, seed in enumerate(seeds, start=1)
@@ -303,14 +302,13 @@ async def _shown(seeds: Sequence[Seed], context: Context) -> list[ShownSeed]:
 def taking_turns(seeds: Iterable[Seed]) -> Iterator[Seed]:
     """The seeds, one of each route after another."""
     seeds = list(seeds)
-    rows = zip_longest(*([seed for seed in seeds if seed.route == route] for route in _ROUTES))
-    return (seed for row in rows for seed in row if seed is not None)
+    return in_turn([seed for seed in seeds if seed.route == route] for route in _ROUTES)
 
 
 def _outlined(outline: _Outline, seeds: dict[str, Seed]) -> Idea | None:
     """An idea as it was outlined; its route is that of its first thought."""
     grew = [seeds[id] for id in dict.fromkeys(outline.seeds) if id in seeds][:3]
-    summary = one_line(outline.idea, SUMMARY)
+    summary = brief(outline.idea, SUMMARY)
     if not (summary and title_of(outline.title)):
         return None
     roots = tuple(dict.fromkeys(root for seed in grew for root in seed.roots))
@@ -322,15 +320,14 @@ SUMMARY = 700
 """Characters of the longest summary of an idea: a hundred words."""
 
 
-def one_line(text: str, most: int) -> str:
+def brief(text: str, most: int) -> str:
     """`text` on one line, cut at `most` characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return shortened(one_line(text), most)
 
 
 def title_of(text: str) -> str:
     """`text` as the title of an idea."""
-    return one_line(text, _TITLE).rstrip(".")
+    return brief(text, _TITLE).rstrip(".")
 
 
 def of_seeds(seeds: Iterable[Seed], most: int) -> list[Idea]:
@@ -340,7 +337,7 @@ def of_seeds(seeds: Iterable[Seed], most: int) -> list[Idea]:
 
 
 def _of_seed(seed: Seed, id: str = "") -> Idea:
-    title = title_of(one_line(seed.text.split(". ")[0], 80))
+    title = title_of(brief(seed.text.split(". ")[0], 80))
     parents = parents_of(seed.roots)
     return Idea(id, title, seed.route, seed.text, parents=parents, roots=seed.roots)
 

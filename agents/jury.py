@@ -402,8 +402,7 @@ def _verdict(draft: Draft) -> str:
 
 def _flat(draft: Draft) -> list[Sentence]:
     """All sentences of a draft, those of its conflicts after the others."""
-    sides = (side for conflict in draft.conflicts for side in conflict.sides)
-    return [*draft.sentences, *sides]
+    return [*draft.sentences, *draft.sides]
 
 
 def _numbered(texts: Sequence[str]) -> str:

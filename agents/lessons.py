@@ -99,7 +99,7 @@ def _cited(answer: Answer) -> set[tuple[str, int]]:
     sections = answer.review.sections if answer.review else ()
     sentences = (
         *answer.sentences,
-        *(side for conflict in answer.conflicts for side in conflict.sides),
+        *answer.sides,
         *(sentence for section in sections for sentence in section.sentences),
     )
     return {(c.passage_id, c.start) for sentence in sentences for c in sentence.citations}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
 
-from scholar.agents.evidence import TITLE, Shown
+from scholar.agents.evidence import TITLE, Shown, in_turn, titles_of
 from scholar.context import Context
 from scholar.library import Extract
 from scholar.state import Update
@@ -25,7 +24,7 @@ async def passages_near(
         *(context.library.search(query, most, strategy=context.preset.search) for query in asked)
     )
     first: dict[str, Hit] = {}
-    for hit in (hit for row in zip_longest(*rankings) for hit in row if hit is not None):
+    for hit in in_turn(rankings):
         first.setdefault(hit.passage_id, hit)
     hits = list(first.values())[:most]
     return await context.library.passages([hit.passage_id for hit in hits]), hits
@@ -36,11 +35,21 @@ async def best_of(paper: Paper, query: str, context: Context, most: int) -> list
     passages = await context.library.passages_of(paper.id)
     if len(passages) <= most:
         return passages
-    # With the paper's title in the query, its own passages come first.
-    hits = await context.library.search(f"{paper.title} {query}", DEPTH)
-    own = {passage.id: passage for passage in passages}
-    found = [own[hit.passage_id] for hit in hits if hit.passage_id in own]
+    found = await found_in(paper, [query], passages, context)
     return list({p.id: p for p in (*found, *passages)}.values())[:most]
+
+
+async def found_in(
+    paper: Paper, queries: Iterable[str], passages: Iterable[Passage], context: Context
+) -> list[Passage]:
+    """Those of the `passages` of `paper` that searches find, the queries taking turns."""
+    # With the paper's title in the query, its own passages come first.
+    rankings = await asyncio.gather(
+        *(context.library.search(f"{paper.title} {query}", DEPTH) for query in queries)
+    )
+    own = {passage.id: passage for passage in passages}
+    found = dict.fromkeys(hit.passage_id for hit in in_turn(rankings))
+    return [own[id] for id in found if id in own]
 
 
 def looked_at(queries: Iterable[str], hits: Iterable[Hit]) -> Update:
@@ -90,9 +99,8 @@ def offered(citations: Iterable[Citation]) -> dict[str, Citation]:
 
 async def shown(quotes: dict[str, Citation], context: Context) -> list[Shown]:
     """`quotes` as prompts show them, with the titles of their papers."""
-    papers = await context.library.papers(list({c.paper_id for c in quotes.values()}))
-    titles = {paper.id: paper.title[:TITLE] for paper in papers}
+    titles = await titles_of(context.library, (c.paper_id for c in quotes.values()))
     return [
-        Shown(id, titles.get(citation.paper_id, ""), citation.quote)
+        Shown(id, titles.get(citation.paper_id, "")[:TITLE], citation.quote)
         for id, citation in quotes.items()
     ]

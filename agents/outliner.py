@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scholar import prompts
-from scholar.agents.evidence import Shown, fitting, room, show
+from scholar.agents.evidence import Shown, fitting, in_turn, room, show
 from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelRefused, ReplyInvalid
@@ -20,6 +19,7 @@ from scholar.events import Outlined
 from scholar.journal import key_of
 from scholar.library import Library
 from scholar.state import State, Update
+from scholar.text import one_line, shortened
 from scholar.values import Column, Draft, Evidence, Section
 
 SECTIONS = 5
@@ -151,8 +151,8 @@ async def _shown_clusters(
 ) -> list[Cluster]:
     """The clusters, of each as many quotes as there is room for, all taking turns."""
     shown = {item.id: item for group in named.values() for item in await show(context, group)}
-    turns = (item for row in zip_longest(*named.values()) for item in row if item is not None)
-    kept = {item.id for item in fitting([shown[item.id] for item in turns], space)}
+    turns = (shown[item.id] for item in in_turn(named.values()))
+    kept = {item.id for item in fitting(turns, space)}
     return [
         Cluster(
             id,
@@ -200,13 +200,12 @@ def _by_steps(state: State, most: int) -> list[Section]:
 
 
 def _title(text: str) -> str:
-    text = " ".join(text.split()).rstrip(".")
-    return text if len(text) <= _TITLE else text[: _TITLE - 1].rstrip() + "…"
+    return shortened(one_line(text).rstrip("."), _TITLE)
 
 
 def _wanted(state: State) -> list[str]:
     """The columns that the user named, each once."""
-    names = (" ".join(name.split())[:_COLUMN] for name in state.get("columns") or ())
+    names = (one_line(name)[:_COLUMN] for name in state.get("columns") or ())
     return list(dict.fromkeys(name for name in names if name))[:MOST_COLUMNS]
 
 
@@ -216,10 +215,10 @@ def _asks(name: str) -> str:
 
 def _columns(named: Iterable[_Column], wanted: Sequence[str]) -> list[Column]:
     """The user's columns with the questions that the model puts, or the model's own."""
-    given = {" ".join(item.name.split())[:_COLUMN].lower(): item for item in named}
+    given = {one_line(item.name)[:_COLUMN].lower(): item for item in named}
     if wanted:
         asks = ((name, given.get(name.lower())) for name in wanted)
         return [Column(name, (item and item.asks) or _asks(name)) for name, item in asks]
-    names = (" ".join(item.name.split())[:_COLUMN] for item in given.values())
+    names = (one_line(item.name)[:_COLUMN] for item in given.values())
     own = [Column(name, given[name.lower()].asks or _asks(name)) for name in names if name]
     return own[:MOST_COLUMNS]

@@ -23,6 +23,7 @@ from scholar.errors import ModelRefused, ReplyInvalid, UsageError
 from scholar.events import Noted, Planned
 from scholar.journal import key_of
 from scholar.state import State, Update, blank, is_review
+from scholar.text import encodable, one_line
 from scholar.values import Step
 
 MAX_QUESTION = 3_000
@@ -112,8 +113,7 @@ async def intake(state: State, context: Context) -> Update:
     review is asked for by a preset that cannot give one.
     """
     # Bytes of a command line that are no text arrive as half characters, which nothing can encode.
-    asked = state.get("question", "").encode("utf-8", "replace").decode("utf-8")
-    question = " ".join(asked.split())
+    question = one_line(encodable(state.get("question", "")))
     if not any(map(str.isalnum, question)):
         state_of_it = "has no words" if question else "is empty"
         raise UsageError(
@@ -160,7 +160,7 @@ async def plan(state: State, context: Context) -> Update:
         except (ReplyInvalid, ModelRefused) as error:
             if not state.get("rounds"):
                 raise
-            premises, steps = premises, state["steps"]
+            steps = state["steps"]
             notes = [f"Planning ended early: {error}"]
     steps = _shared_out(steps, state, context)
     context.emit(Planned(tuple(step for step in steps if step.status == "open")))

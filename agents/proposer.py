@@ -15,7 +15,7 @@ from scholar.agents import lookup
 from scholar.agents.checks import Stated, own_words
 from scholar.agents.elaborator import Ground
 from scholar.agents.evidence import fitting, room
-from scholar.agents.ideas import one_line
+from scholar.agents.ideas import brief
 from scholar.backends.schema import Reply
 from scholar.context import Context
 from scholar.errors import BudgetSpent, ModelError, UsageError
@@ -142,7 +142,7 @@ def _statement(
     sentence: Ground, quotes: dict[str, Citation], titles: dict[str, str], topic: str
 ) -> Statement | None:
     """The sentence as it may stand, or None: cited by quotes that carry it, or of its own words."""
-    text = one_line(sentence.text, _SENTENCE)
+    text = brief(sentence.text, _SENTENCE)
     ids = [id for id in dict.fromkeys(sentence.evidence) if id in quotes]
     if not sentence.evidence:
         return Statement(own) if (own := own_words(text)) else None

@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import reduce
 from operator import or_
 
-from scholar.agents import extractor, lessons, proposals
+from scholar.agents import extractor, lessons, lookup, published_ideas
 from scholar.agents.checks import Stated, stands
+from scholar.agents.evidence import titles_of
 from scholar.agents.jury import agreed
 from scholar.context import Context
 from scholar.errors import LibraryError
@@ -66,7 +67,7 @@ async def publish(state: State, context: Context) -> Update:
     """
     failure = state.get("failure")
     try:
-        nothing = not (state.get("evidence") or proposals.drafted(state))
+        nothing = not (state.get("evidence") or published_ideas.drafted(state))
         if failure and failure.outcome in _WITHOUT_MODEL and nothing:
             state = {**state, **await extractor.read_without_model(state, context)}
         answer = await _answer(state, context)
@@ -82,35 +83,17 @@ async def publish(state: State, context: Context) -> Update:
 
 async def _answer(state: State, context: Context) -> Answer:
     evidence = await _in_store(state.get("evidence", []), context)
-    found = await proposals.checked(state, context)
+    found = await published_ideas.checked(state, context)
     outcome = (
-        proposals.outcome(state, found)
+        published_ideas.outcome(state, found)
         if found.ideas or state.get("made")
         else _outcome(state, evidence, context.settings.jury)
     )
-    # A run that was cut short may hold a draft that `verify` has not seen.
-    draft = await _checked(draft_of(state), evidence, state["question"], context)
-    if outcome is Outcome.NO_EVIDENCE:
-        draft = Draft()
-    elif not (draft.sentences or draft.conflicts):
-        draft = Draft(tuple(Sentence(item.quote, (item.id,)) for item in evidence))
+    draft = await _final(state, evidence, outcome, context)
     by_id = {item.id: item for item in evidence}
     cited = _cite(draft.sentences, by_id)
     table = await _table(state, context) if any(s.section for s in draft.sentences) else None
-    cited_conflicts = tuple(
-        CitedConflict(_unlinked(c.about, state), _cite(c.sides, by_id)) for c in draft.conflicts
-    )
-    premises = tuple(
-        CitedPremise(p.text, p.stance, tuple(_citation(by_id[id]) for id in p.evidence))
-        for p in draft.premises
-    )
-    sides = (side for conflict in cited_conflicts for side in conflict.sides)
-    shown: tuple[CitedSentence | CitedPremise, ...] = (*cited, *sides, *premises)
-    rows = table.rows if table else ()
-    paper_ids = dict.fromkeys(c.paper_id for s in shown for c in s.citations)
-    paper_ids |= dict.fromkeys(row.paper_id for row in rows)
-    paper_ids |= dict.fromkeys(citation.paper_id for citation in found.citations)
-    return Answer(
+    answer = Answer(
         run_id=state["run_id"],
         question=state.get("words") or state["question"],
         outcome=outcome,
@@ -119,22 +102,45 @@ async def _answer(state: State, context: Context) -> Answer:
             for sentence, drafted in zip(cited, draft.sentences, strict=True)
             if not drafted.section
         ),
-        conflicts=cited_conflicts,
-        bibliography=tuple(await context.library.papers(list(paper_ids))),
+        conflicts=tuple(
+            CitedConflict(_unlinked(c.about, state), _cite(c.sides, by_id)) for c in draft.conflicts
+        ),
         coverage=await _coverage(state, [*evidence, *found.citations], context),
         verdicts=tuple(_said_by(verdict, state) for verdict in state.get("verdicts", [])),
         usage=Usage.of(context.record.calls, await context.seconds()),
         notes=(
             *await _empty(outcome, context),
-            *_all_unlinked((*_notes(state, outcome), *proposals.notes(state, found)), state),
+            *_all_unlinked((*_notes(state, outcome), *published_ideas.notes(state, found)), state),
         ),
         stance=draft.stance,
         basis=draft.basis,
-        premises=premises,
+        premises=tuple(
+            CitedPremise(p.text, p.stance, tuple(lookup.cited(by_id[id]) for id in p.evidence))
+            for p in draft.premises
+        ),
         review=_review(state, draft, cited, table),
         ideas=found.ideas,
         proposal=found.parts,
     )
+    shown: tuple[CitedSentence | CitedPremise, ...] = (*cited, *answer.sides, *answer.premises)
+    ids = [citation.paper_id for one in shown for citation in one.citations]
+    ids += [row.paper_id for row in (table.rows if table else ())]
+    ids += [citation.paper_id for citation in found.citations]
+    papers = await context.library.papers(list(dict.fromkeys(ids)))
+    return replace(answer, bibliography=tuple(papers))
+
+
+async def _final(
+    state: State, evidence: Sequence[Evidence], outcome: Outcome, context: Context
+) -> Draft:
+    """The draft as it is published, its quotes where nothing else is left to show."""
+    # A run that was cut short may hold a draft that `verify` has not seen.
+    draft = await _checked(draft_of(state), evidence, state["question"], context)
+    if outcome is Outcome.NO_EVIDENCE:
+        return Draft()
+    if draft.sentences or draft.conflicts:
+        return draft
+    return Draft(tuple(Sentence(item.quote, (item.id,)) for item in evidence))
 
 
 def _review(
@@ -169,8 +175,7 @@ async def _table(state: State, context: Context) -> Table | None:
     cited = [cell.citation for row in table.rows for cell in row.cells if cell.citation]
     ids = list(dict.fromkeys(citation.passage_id for citation in cited))
     passages = {passage.id: passage for passage in await context.library.passages(ids)}
-    papers = await context.library.papers([row.paper_id for row in table.rows])
-    titles = {paper.id: paper.title for paper in papers}
+    titles = await titles_of(context.library, (row.paper_id for row in table.rows))
 
     def checked(cell: Cell, paper_id: str) -> Cell:
         place = cell.citation
@@ -197,8 +202,7 @@ async def _in_store(evidence: Sequence[Evidence], context: Context) -> list[Evid
 async def _checked(
     draft: Draft, evidence: Sequence[Evidence], question: str, context: Context
 ) -> Draft:
-    papers = await context.library.papers(list({item.paper_id for item in evidence}))
-    titles = {paper.id: paper.title for paper in papers}
+    titles = await titles_of(context.library, (item.paper_id for item in evidence))
     stated = {
         item.id: Stated.by(question, item.quote, titles.get(item.paper_id, "")) for item in evidence
     }
@@ -238,13 +242,9 @@ def _cite(
     sentences: Iterable[Sentence], evidence: dict[str, Evidence]
 ) -> tuple[CitedSentence, ...]:
     return tuple(
-        CitedSentence(sentence.text, tuple(_citation(evidence[id]) for id in sentence.evidence))
+        CitedSentence(sentence.text, tuple(lookup.cited(evidence[id]) for id in sentence.evidence))
         for sentence in sentences
     )
-
-
-def _citation(item: Evidence) -> Citation:
-    return Citation(item.paper_id, item.passage_id, item.quote, item.start, item.end, item.page)
 
 
 def _outcome(state: State, evidence: Sequence[Evidence], rules: Jury) -> Outcome:

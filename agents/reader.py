@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, zip_longest
 from typing import Any
 
 from scholar import prompts
@@ -16,6 +15,7 @@ from scholar.agents.evidence import (
     Labelled,
     as_event,
     gather,
+    in_turn,
     label,
     portions,
     room,
@@ -25,7 +25,7 @@ from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import ModelError
 from scholar.state import State, Update, is_review
-from scholar.values import Help, Hit, Step
+from scholar.values import Help, Step
 
 MAX_QUOTES = 12
 """Quotes one reading call may return: one for each sentence of a draft, and some to spare."""
@@ -49,7 +49,6 @@ class _Quotes(Reply):
 
 class _Deduced(Reply):
     answer: Line
-    evidence: list[str]
 
 
 async def read(state: State, context: Context) -> Update:
@@ -95,8 +94,8 @@ async def to_read(state: State, context: Context) -> list[Labelled]:
         for step in state["steps"]
         if step.status == "open"
     ]
-    order = [id for id in _taking_turns(per_step) if id not in seen]
-    return await label(context, await context.library.passages(order))
+    order = dict.fromkeys(hit.passage_id for hit in in_turn(per_step) if hit.passage_id not in seen)
+    return await label(context, await context.library.passages(list(order)))
 
 
 async def _ask_readers(
@@ -174,8 +173,3 @@ async def _conclude(step: Step, state: State, context: Context) -> str:
     quotes = await show_what_fits(context, under, room(context, "deduce", **asked))
     reply = await context.ask(prompts.render("deduce", quotes=quotes, **asked), _Deduced)
     return reply.answer.strip()
-
-
-def _taking_turns(rankings: Iterable[Sequence[Hit]]) -> list[str]:
-    rows = chain.from_iterable(zip_longest(*rankings))
-    return list(dict.fromkeys(hit.passage_id for hit in rows if hit is not None))

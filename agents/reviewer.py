@@ -188,11 +188,10 @@ def _earlier(state: State, context: Context) -> list[Part]:
 
 def _numbered(draft: Draft) -> list[Numbered]:
     """The sentences that stand on something, those of conflicts after the others."""
-    sides = (side for conflict in draft.conflicts for side in conflict.sides)
-    every = [*draft.sentences, *(replace(side, section=MOST_SECTIONS + 1) for side in sides)]
+    sides = (replace(side, section=MOST_SECTIONS + 1) for side in draft.sides)
     return [
         Numbered(n, sentence.section, sentence.text, sentence.evidence)
-        for n, sentence in enumerate(every, start=1)
+        for n, sentence in enumerate((*draft.sentences, *sides), start=1)
         if sentence.evidence
     ]
 

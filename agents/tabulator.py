@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 from scholar import prompts
+from scholar.agents import lookup
 from scholar.agents.evidence import FENCE, TITLE, room, size
 from scholar.backends.schema import Line, Reply
 from scholar.context import Context
@@ -15,7 +15,8 @@ from scholar.errors import ModelError
 from scholar.events import Tabled
 from scholar.library import Extract
 from scholar.state import State, Update
-from scholar.values import Cell, Citation, Evidence, Paper, Passage, Row, Table
+from scholar.text import one_line
+from scholar.values import Cell, Citation, Evidence, Paper, Row, Table
 
 MOST_ROWS = 20
 """Papers of the table: about as many as one screen takes."""
@@ -29,8 +30,6 @@ PASSAGES = 6
 """Passages of a paper in which they are looked up, the best by a search for each column in turn:
 embedding every sentence of a whole paper takes seconds.
 """
-DEPTH = 50
-"""Passages that this search goes through, since it finds other papers' too."""
 LONGEST_CELL = 120
 """Characters of a cell: what is longer is no longer read across."""
 
@@ -118,22 +117,13 @@ async def _candidate(
     n: int, paper: Paper, evidence: Iterable[Evidence], columns: Sequence[Asked], context: Context
 ) -> Candidate:
     own = [item for item in evidence if item.paper_id == paper.id][:QUOTES]
-    citations = [
-        Citation(paper.id, item.passage_id, item.quote, item.start, item.end, item.page)
-        for item in own
-    ]
+    citations = [lookup.cited(item) for item in own]
     found = await _looked_up(paper, columns, context)
     for extract in (one for extracts in found for one in extracts):
         if not any(c.start <= extract.start < c.end for c in citations):
-            citations.append(_cited(extract))
+            citations.append(lookup.cited(extract))
     quotes = (Offered(f"q{i}", c.quote, c) for i, c in enumerate(citations, start=1))
     return Candidate(f"P{n}", paper.title[:TITLE], paper.id, tuple(quotes))
-
-
-def _cited(extract: Extract) -> Citation:
-    passage = extract.passage
-    page = passage.page_at(extract.start)
-    return Citation(passage.paper_id, passage.id, extract.text, extract.start, extract.end, page)
 
 
 async def _looked_up(
@@ -143,21 +133,9 @@ async def _looked_up(
     queries = [f"{column.name} {column.asks}" for column in columns]
     passages = await context.library.passages_of(paper.id)
     if len(passages) > PASSAGES:
-        passages = await _best(paper, queries, passages, context)
+        found = await lookup.found_in(paper, queries, passages, context)
+        passages = (found or passages)[:PASSAGES]
     return await context.library.extract_each(queries, passages, SENTENCES)
-
-
-async def _best(
-    paper: Paper, queries: Iterable[str], passages: Sequence[Passage], context: Context
-) -> list[Passage]:
-    # With the paper's title in the query, its own passages come first.
-    rankings = await asyncio.gather(
-        *(context.library.search(f"{paper.title} {query}", DEPTH) for query in queries)
-    )
-    by_id = {passage.id: passage for passage in passages}
-    turns = (hit for row in zip_longest(*rankings) for hit in row if hit is not None)
-    found = list(dict.fromkeys(hit.passage_id for hit in turns if hit.passage_id in by_id))
-    return [by_id[id] for id in found[:PASSAGES]] or list(passages)[:PASSAGES]
 
 
 def _windows(papers: Iterable[Candidate], space: int) -> Iterator[list[Candidate]]:
@@ -185,7 +163,7 @@ def _row(paper: Candidate, cells: Iterable[_Cell], columns: Sequence[Asked]) -> 
     quotes = {quote.id: quote.citation for quote in paper.quotes}
     said: dict[str, Cell] = {}
     for cell in cells:
-        text = " ".join(cell.text.split())
+        text = one_line(cell.text)
         if cell.paper == paper.id and cell.quote in quotes and 0 < len(text) <= LONGEST_CELL:
             said.setdefault(cell.column, Cell(text, quotes[cell.quote]))
     row = tuple(said.get(column.id, Cell()) for column in columns)

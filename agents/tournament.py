@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Literal, Protocol
 
@@ -17,6 +17,7 @@ from scholar.agents.strengths import Strengths, Vote, pairs, places, strengths
 from scholar.backends.schema import Line, Reply
 from scholar.context import Context
 from scholar.errors import BudgetSpent, ModelError
+from scholar.values import Standing
 
 Better = Literal["first", "second", "same"]
 CRITERIA = ("novelty", "feasibility", "excitement", "effectiveness")
@@ -67,36 +68,16 @@ class _Compared(Reply):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How an idea stands. `score` is the chance that it is preferred to an average one of those
-    compared, `low` to `high` its interval, and `scores` the same by criterion.
-
-    Ideas whose intervals overlap are tied and share a `place`, unless others part them.
-    """
-
-    id: str
-    place: int
-    score: float
-    low: float
-    high: float
-    scores: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Ranking:
-    """The `standings`, best first. `comparisons` counts the times that one juror was shown one pair
-    in one order and could be read, which is a call each; it is not `complete` where the budget was
-    spent before all were made. `notes` say what is missing.
+    """The `standings` by the ids of ideas, best first. `comparisons` counts the times that one
+    juror was shown one pair in one order and could be read, which is a call each; it is not
+    `complete` where the budget was spent before all were made. `notes` say what is missing.
     """
 
-    standings: tuple[Standing, ...]
+    standings: dict[str, Standing]
     comparisons: int = 0
     complete: bool = True
     notes: tuple[str, ...] = ()
-
-    def of(self, id: str) -> Standing:
-        """The standing of the idea `id`; KeyError where it was not compared."""
-        return {one.id: one for one in self.standings}[id]
 
 
 def enough(count: int) -> int:
@@ -175,9 +156,8 @@ class _Tournament:
         low, high = (list(map(float, ends)) for ends in fitted.intervals())
         by_criterion = {name: self._strengths(v).shares() for name, v in self._votes.items()}
         placed = places(low, high)
-        standings = [
-            Standing(
-                idea.id,
+        standings = {
+            idea.id: Standing(
                 placed[at],
                 float(shares[at]),
                 low[at],
@@ -185,11 +165,11 @@ class _Tournament:
                 {name: float(values[at]) for name, values in by_criterion.items()},
             )
             for at, idea in enumerate(self._ideas)
-        ]
-        standings.sort(key=lambda one: (-one.score, one.id))
+        }
+        best_first = dict(sorted(standings.items(), key=lambda one: (-one[1].score, one[0])))
         if not self._comparisons and len(self._ideas) > 1:
             self._notes.append("Nothing was compared, so the ideas are not ranked.")
-        return Ranking(tuple(standings), self._comparisons, self._complete, tuple(self._notes))
+        return Ranking(best_first, self._comparisons, self._complete, tuple(self._notes))
 
     def _all_votes(self) -> list[Vote]:
         """The four answers of each comparison as one vote: they are not independent."""

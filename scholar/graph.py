@@ -154,6 +154,16 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
 
     graph.add_edge(START, "intake")
     graph.add_conditional_edges("intake", _task, ["gate", "theme", "propose"])
+    _join_answering(graph)
+    _join_ideas(graph)
+    graph.add_edge("propose", "publish")
+    graph.add_edge("publish", END)
+    compiled: Graph = graph.compile(checkpointer=checkpointer, name="scholar")
+    return compiled.with_config(recursion_limit=_recursion_limit())
+
+
+def _join_answering(graph: Any) -> None:
+    """The edges from the question to a verdict on the answer or the review."""
     graph.add_conditional_edges("gate", _unless_failed("plan"), ["plan", "publish"])
     searching = ["search", *_WRITERS, "publish"]
     graph.add_conditional_edges("plan", _approved_or_asked, ["approve", *searching])
@@ -167,6 +177,10 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_conditional_edges(written, _unless_failed("verify"), ["verify", "publish"])
     graph.add_conditional_edges("verify", _jury_or_end, ["deliberate", "publish"])
     graph.add_conditional_edges("deliberate", _verdict, ["publish", "compose", "mend", "plan"])
+
+
+def _join_ideas(graph: Any) -> None:
+    """The edges from the topic to the order of the ideas."""
     graph.add_conditional_edges("theme", _routes, [*_ROUTES, "publish"])
     graph.add_edge(list(_ROUTES), "integrate")
     for done, following in (
@@ -178,10 +192,6 @@ def _compiled(services: Services | None, checkpointer: Checkpointer) -> Graph:
         graph.add_conditional_edges(done, _unless_failed(following), [following, "publish"])
     graph.add_conditional_edges("choose", _chosen, ["alter", "novelty", "rank", "publish"])
     graph.add_edge("rank", "publish")
-    graph.add_edge("propose", "publish")
-    graph.add_edge("publish", END)
-    compiled: Graph = graph.compile(checkpointer=checkpointer, name="scholar")
-    return compiled.with_config(recursion_limit=_recursion_limit())
 
 
 async def _intake(state: State, context: Context) -> Update:

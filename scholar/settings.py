@@ -209,6 +209,8 @@ BuiltIn = Literal[
 _POSTGRES = ("postgresql://", "postgres://")
 _SERVED = re.compile(r"[A-Za-z][\w-]*\.[\w-]+")
 """How a tool of a server of the user's own is called: SERVER.TOOL."""
+_EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+"""Printable ASCII without blanks, for it is sent in a header."""
 
 
 class Tools(_Strict):
@@ -383,7 +385,7 @@ class Settings(BaseSettings):
     """What past questions were searched by is kept, and shown to the planner of a like one."""
     jury: Jury = Jury()
     prices: dict[str, Price] = Field(default_factory=dict)
-    email: str = Field("", pattern=r"^([!-?A-~]+@[!-?A-~]+)?$")
+    email: str = ""
     """What is named to bibliographic services, so that they can write before they block; Unpaywall
     asks for one.
     """
@@ -410,6 +412,13 @@ class Settings(BaseSettings):
             if not _SERVED.fullmatch(f"{name}.tool"):
                 raise ValueError(f"'{name}' is no name of a server: use letters, digits, - and _")
         return servers
+
+    @field_validator("email")
+    @classmethod
+    def _fits_a_header(cls, email: str) -> str:
+        if email and not _EMAIL.fullmatch(email):
+            raise ValueError(f"{email!r} is no address: write NAME@HOST in plain ASCII")
+        return email
 
     @field_validator("home")
     @classmethod
@@ -529,7 +538,9 @@ def _explain(errors: Sequence[ErrorDetails]) -> str:
     path = ".".join([*parents, key])
     if unknown:
         return f"'{path}' is no setting; {_nearest(key, _names_at(parents))}"
-    return f"The setting '{path}' is unusable: {error['msg']}. Correct it."
+    said = error["msg"].removeprefix("Value error, ")
+    stop = "" if said.endswith((".", "?")) else "."
+    return f"The setting '{path}' is unusable: {said}{stop} Correct it."
 
 
 def _names_at(parents: Iterable[str]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Where sentences and paragraphs of a text begin and end, which figures and addresses it states."""
+"""What a text holds (sentences, figures, addresses), and what of it can be sent and shown."""
 
 from __future__ import annotations
 
@@ -45,6 +45,21 @@ _NUMBER_WORDS = {
 def plain(text: str) -> str:
     """Text from outside, without characters that could steer a terminal."""
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
+
+
+def encodable(text: str) -> str:
+    """`text` without the half characters that PDFs, file names and command lines can bring."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """`text` with all its white space as single blanks."""
+    return " ".join(text.split())
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, cut at `most` characters, a final "…" counted in."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def addresses(text: str) -> frozenset[str]:

@@ -264,6 +264,11 @@ class Draft:
     basis: Basis = "direct"
     premises: tuple[Premise, ...] = ()
 
+    @property
+    def sides(self) -> tuple[Sentence, ...]:
+        """The sentences of all conflicts, in order."""
+        return tuple(side for conflict in self.conflicts for side in conflict.sides)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -463,8 +468,9 @@ class Novelty:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the jury's comparisons put an idea; ties share a `place`. `low` to `high` is the
-    interval of its `score`, and `criteria` are its scores by criterion.
+    """Where the jury's comparisons put an idea. `score` is the chance that it is preferred to an
+    average one of those compared, `low` to `high` its interval, and `criteria` the same by
+    criterion. Ideas whose intervals overlap are tied and share a `place`, unless others part them.
     """
 
     place: int
@@ -580,3 +586,8 @@ class Answer:
     review: Review | None = None
     ideas: tuple[Idea, ...] = ()
     proposal: tuple[Part, ...] = ()
+
+    @property
+    def sides(self) -> tuple[CitedSentence, ...]:
+        """The sentences of all conflicts, in order."""
+        return tuple(side for conflict in self.conflicts for side in conflict.sides)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
 
-from scholar.errors import RunError
-from scholar.events import Finished
 from scholar.journal import RESUMABLE
 from scholar.journal.watches import Watch
-from scholar.library.ingest import Result, expand, ingest
+from scholar.library.ingest import expand, ingest
 from scholar.runs import Scholar
 from scholar.values import Answer, CitedSentence, Paper
 
@@ -93,7 +91,7 @@ async def look(scholar: Scholar, watch: Watch) -> Report:
 
 def compare(before: Answer, after: Answer) -> list[Change]:
     """What is different in `after`, sentence by sentence."""
-    old, new = list(_sentences(before)), list(_sentences(after))
+    old, new = [*before.sentences, *before.sides], [*after.sentences, *after.sides]
     pairs = dict(_paired(old, new))
     changes = []
     for at, sentence in enumerate(new):
@@ -118,11 +116,7 @@ async def _fetch(scholar: Scholar, watch: Watch) -> tuple[str, ...]:
         services.library, [], services.settings, query=watch.query, limit=NEWEST, newest=True
     )
     results = [result async for result in ingest(services.library, items, services.settings)]
-    return tuple(_why(result) for result in results if result.status == "failed")
-
-
-def _why(result: Result) -> str:
-    return f"{result.source}: {result.detail}"
+    return tuple(result.failure for result in results if result.status == "failed")
 
 
 async def _bears(scholar: Scholar, watch: Watch, new: Sequence[Paper]) -> bool:
@@ -136,13 +130,7 @@ async def _bears(scholar: Scholar, watch: Watch, new: Sequence[Paper]) -> bool:
 
 async def _asked(scholar: Scholar, watch: Watch) -> Answer:
     run = scholar.start(watch.question, preset=watch.preset or None)
-    answer: Answer | None = None
-    async for event in run.events():
-        if isinstance(event, Finished):
-            answer = event.answer
-    if answer is None:
-        raise RunError(f"The run waits for a person; go on with scholar runs resume {run.run_id}.")
-    return answer
+    return await run.answer()
 
 
 def _retracted(before: Answer | None, papers: dict[str, Paper]) -> Iterator[Change]:
@@ -151,12 +139,6 @@ def _retracted(before: Answer | None, papers: dict[str, Paper]) -> Iterator[Chan
         now = papers.get(paper.id)
         if now is not None and now.retracted and not paper.retracted:
             yield Change("retracted", paper.title, "", (paper.id,))
-
-
-def _sentences(answer: Answer) -> Iterator[CitedSentence]:
-    yield from answer.sentences
-    for conflict in answer.conflicts:
-        yield from conflict.sides
 
 
 def _paired(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -245,7 +245,7 @@ class Obeying:
             case "juror":
                 return self._vote()
             case "deduce":
-                return {"answer": MARS, "evidence": cites}
+                return {"answer": MARS}
             case "tool_step":
                 return self._step(seen)
             case _:
@@ -290,6 +290,3 @@ def _told(text: str) -> dict[str, list[str]]:
         if wanted not in values:
             values.append(wanted)
     return orders
-
-
-Obey = Callable[[Request], str]

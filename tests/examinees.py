@@ -12,8 +12,6 @@ from minds import Mind, Seen, honest
 
 CAPITALS = {"Arda": "Tirion", "Breasal": "Gorias", "Cockaigne": "Honeywell", "Dinas": "Emrys"}
 QUESTIONS = {f"What is the capital of {land}?": city for land, city in CAPITALS.items()}
-TALLEST = "What is the tallest tower of the four lands?"
-HEIGHTS = {"Arda": "ninety metres", "Breasal": "sixty metres"}
 
 _ANSWER = re.compile(r'<answer number="\d">\n(.*?)\n</answer>', re.DOTALL)
 _TEXT = re.compile(r"<text[^>]*>\n(.*?)\n</text>", re.DOTALL)

@@ -174,7 +174,7 @@ def _aside(seen: Seen) -> dict[str, Any]:
         case "recognise":
             return {"facts": list(seen.facts)}
         case "deduce":
-            return {"answer": "yes", "evidence": list(seen.quotes)}
+            return {"answer": "yes"}
         case "debate":
             return _message(seen)
         case "persona_probe":

@@ -11,7 +11,7 @@ from examinees import CAPITALS, capitals, claims, disputes, write
 
 from scholar.errors import LibraryError, UsageError
 from scholar.evaluation import sets
-from scholar.evaluation.rows import Journal
+from scholar.evaluation.rows import RowFile
 
 
 def test_a_question_has_its_answer_in_all_forms(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_an_id_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text("no JSON\n", "utf-8")
     with pytest.raises(LibraryError, match="--out"):
-        Journal(tmp_path / "answers.jsonl")
+        RowFile(tmp_path / "answers.jsonl")

@@ -270,6 +270,9 @@ async def test_a_journal_of_a_later_version_is_left_alone(
     assert (await whole(office)).outcome is Outcome.ANSWERED
     [notice] = office.notices
     assert "(it has format 99 and this scholar reads format 1)" in notice
+    with pytest.raises(RunError, match="update scholar, or move it away") as caught:
+        await office.open(None).scholar.runs.all()
+    assert "disk" not in str(caught.value)
 
 
 # Without a network

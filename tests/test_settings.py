@@ -91,6 +91,8 @@ def test_an_unknown_variable_is_named_with_the_nearest(
         (b"concurrency = 0", "'concurrency' is unusable"),
         (b"[budget]\ndollars = -1", "'budget.dollars' is unusable"),
         (b"[prices.m]\ninput = 1", "'prices.m.output' is unusable"),
+        (b"[tools]\noff = ['search']", r"unusable: 'search' is no tool: .*[.?] Correct it\.$"),
+        (b"email = 'me'", r"unusable: 'me' is no address: write NAME@HOST .*[^.]\. Correct it\.$"),
     ],
 )
 def test_an_unusable_file_is_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scholar.text import figures, paragraphs, sentences
+from scholar.text import encodable, figures, one_line, paragraphs, sentences, shortened
 
 PIECES = st.sampled_from(
     [
@@ -94,3 +94,21 @@ def test_the_figures_of_a_text_are_its_numbers_but_not_those_of_names(
 
 def test_number_words_are_figures_where_they_are_asked_for() -> None:
     assert figures("recall at five", spelled=True) == {Decimal(5)}
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "cut"),
+    [("abcd", 4, "abcd"), ("abcde", 4, "abc…"), ("ab cde", 4, "ab…"), ("", 4, "")],
+)
+def test_what_is_too_long_is_cut_with_a_mark_that_counts(text: str, most: int, cut: str) -> None:
+    assert shortened(text, most) == cut
+
+
+def test_one_line_has_single_blanks_alone() -> None:
+    assert one_line("  a\n\tb\u2028 c ") == "a b c"
+
+
+@given(st.text())
+def test_all_that_is_encodable_can_be_sent_and_the_rest_is_kept(text: str) -> None:
+    assert encodable(text) == text
+    encodable(f"{text}\ud800").encode()

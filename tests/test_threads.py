@@ -12,7 +12,7 @@ from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import Gateway
 from scholar.context import Consult, Services
 from scholar.errors import RunError
-from scholar.events import Finished, Paused
+from scholar.events import Event, Finished, Paused
 from scholar.journal import Journal
 from scholar.library import Library
 from scholar.runs import Run, Scholar
@@ -180,6 +180,20 @@ async def test_a_plan_is_approved_in_another_process(kept: Open) -> None:
     assert last.answer.coverage.searches == ("Graph walks?", "Dense retrieval?")
     assert not later.shown("planner")
     assert last.answer.usage.calls == calls + len(later.backend.requests)
+
+
+async def test_who_wants_the_answer_alone_is_told_of_what_happens_and_that_a_run_waits(
+    kept: Open,
+) -> None:
+    at = kept(two_steps)
+    run = at.scholar.start(FIRST, person=True, review_plan=True)
+    told: list[Event] = []
+    with pytest.raises(RunError, match=f"waits for a person; .* resume {run.run_id}"):
+        await run.answer(told.append)
+    assert isinstance(told[-1], Paused)
+    [(id, _)] = told[-1].inquiries
+    resumed = await at.scholar.resume(run.run_id, replies={id: True})
+    assert (await resumed.answer()).outcome is Outcome.ANSWERED
 
 
 async def test_an_edited_plan_is_followed(kept: Open) -> None:

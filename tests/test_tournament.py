@@ -132,17 +132,17 @@ def ideas(count: int) -> list[Idea]:
 
 
 def order(ranking: Ranking) -> list[str]:
-    return [one.id for one in ranking.standings]
+    return list(ranking.standings)
 
 
 async def test_able_jurors_put_the_ideas_in_order(hall: Hall) -> None:
     ranking = await hall.play(ideas(6), able, most=60)
     assert order(ranking) == ["i5", "i4", "i3", "i2", "i1", "i0"]
-    scores = [one.score for one in ranking.standings]
+    scores = [one.score for one in ranking.standings.values()]
     assert all(0 < score < 1 for score in scores)
-    assert all(one.low < one.score < one.high for one in ranking.standings)
-    assert ranking.standings[0].place == 1
-    assert ranking.standings[-1].place > 1
+    assert all(one.low < one.score < one.high for one in ranking.standings.values())
+    assert ranking.standings["i5"].place == 1
+    assert ranking.standings["i0"].place > 1
     assert ranking.notes == ()
 
 
@@ -171,7 +171,7 @@ async def test_each_pair_is_judged_both_ways_round_by_the_same_juror(hall: Hall)
 
 async def test_a_juror_that_contradicts_itself_calls_a_tie(hall: Hall) -> None:
     ranking = await hall.play(ideas(2), always("second"), most=2)
-    one, other = ranking.standings
+    one, other = ranking.standings.values()
     assert one.score == pytest.approx(other.score) == pytest.approx(0.5)
     assert one.place == other.place == 1
 
@@ -187,7 +187,7 @@ async def test_a_juror_that_always_prefers_the_first_is_asked_no_more_and_named(
 
 async def test_where_all_jurors_look_at_the_order_alone_all_ideas_are_tied(hall: Hall) -> None:
     ranking = await hall.play(ideas(6), always("first"), most=60)
-    assert {one.place for one in ranking.standings} == {1}
+    assert {one.place for one in ranking.standings.values()} == {1}
     assert len(hall.asked) < 20
     assert len(ranking.notes) == len(BRIEFS)
 
@@ -203,8 +203,8 @@ async def test_a_juror_that_cannot_be_read_abstains_and_is_named(hall: Hall) -> 
 async def test_where_no_juror_can_be_read_nothing_is_ranked_and_that_is_said(hall: Hall) -> None:
     ranking = await hall.play(ideas(6), fails, most=60)
     assert ranking.comparisons == 0
-    assert {one.place for one in ranking.standings} == {1}
-    assert {one.score for one in ranking.standings} == {0.5}
+    assert {one.place for one in ranking.standings.values()} == {1}
+    assert {one.score for one in ranking.standings.values()} == {0.5}
     assert ranking.notes[-1] == "Nothing was compared, so the ideas are not ranked."
 
 
@@ -232,12 +232,12 @@ async def test_each_criterion_has_a_score_of_its_own(hall: Hall) -> None:
         return {**says("same"), "novelty": better, "feasibility": worse}  # type: ignore[dict-item]
 
     ranking = await hall.play(ideas(4), newest_is_hardest, most=36)
-    best, worst = ranking.of("i3").scores, ranking.of("i0").scores
+    best, worst = ranking.standings["i3"].criteria, ranking.standings["i0"].criteria
     assert set(best) == set(CRITERIA)
     assert best["novelty"] > 0.5 > best["feasibility"]
     assert worst["novelty"] < 0.5 < worst["feasibility"]
     assert best["excitement"] == pytest.approx(0.5)
-    assert {one.place for one in ranking.standings} == {1}, "overall they are tied"
+    assert {one.place for one in ranking.standings.values()} == {1}, "overall they are tied"
 
 
 async def test_the_same_ideas_in_any_order_are_asked_about_in_the_same_way(hall: Hall) -> None:
@@ -264,7 +264,7 @@ async def test_ideas_are_shown_alike_and_fit_the_smallest_window(hall: Hall) -> 
 @pytest.mark.parametrize("count", [0, 1])
 async def test_what_cannot_be_compared_asks_nobody(hall: Hall, count: int) -> None:
     ranking = await hall.play(ideas(count), fails)
-    assert [one.place for one in ranking.standings] == [1] * count
+    assert [one.place for one in ranking.standings.values()] == [1] * count
     assert hall.asked == []
     assert ranking.notes == ()
 

@@ -13,6 +13,7 @@ from dataclasses import astuple
 
 from scholar.backends import Request
 from scholar.backends.store import Store
+from scholar.text import encodable
 
 MOST = 20_000
 """Replies kept, some tens of megabytes; beyond that the oldest go."""
@@ -33,7 +34,7 @@ class ReplyCache:
 
     def put(self, key: str, model: str, text: str) -> None:
         """Keep a reply."""
-        values = (key, model, text.encode("utf-8", "replace").decode("utf-8"), time.time())
+        values = (key, model, encodable(text), time.time())
         self._store.write("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", values)
         self._kept += 1
         if self._kept % _PRUNE_EVERY == 1:

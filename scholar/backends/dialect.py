@@ -14,6 +14,7 @@ from typing import Any, Literal
 from scholar.backends import Request, TokenCount
 from scholar.backends.stops import Stops
 from scholar.backends.thoughts import Spoken
+from scholar.text import encodable
 
 Finish = Literal["whole", "cut", "filtered", "tools", ""]
 """How a reply has ended; empty while it has not, or where the server gives an unknown reason."""
@@ -85,7 +86,7 @@ class Dialect:
 def turns(request: Request) -> list[dict[str, str]]:
     """The conversation of a request."""
     return [
-        {"role": message.role, "content": _encodable(message.content)}
+        {"role": message.role, "content": encodable(message.content)}
         for message in request.messages
     ]
 
@@ -119,8 +120,3 @@ def counted(usage: object, sent: str, written: str) -> TokenCount | None:
 
 def _count(value: object) -> int:
     return int(value) if isinstance(value, int | float) else 0
-
-
-def _encodable(text: str) -> str:
-    """`text` without the half characters that extraction from PDFs can leave."""
-    return text.encode("utf-8", "replace").decode("utf-8")

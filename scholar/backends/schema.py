@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from scholar.text import shortened
+
 LINE = 300
 """Characters of a `Line`: two long sentences."""
 
@@ -20,8 +22,7 @@ class Reply(BaseModel):
 
 
 def _cut(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= LINE else text[: LINE - 1] + "…"
+    return shortened(text.strip(), LINE)
 
 
 Line = Annotated[str, AfterValidator(_cut)]

@@ -89,7 +89,7 @@ def exit_code(results: list[Result]) -> int:
 def _show(result: Result) -> None:
     head = f"{_WORDS[result.status]:<15}"
     if result.status == "failed" or result.paper is None:
-        body = report.plain(failure(result))
+        body = report.plain(result.failure)
     else:
         detail = f" [{result.detail}]" if result.detail else ""
         body = report.plain(f"{report.reference(result.paper)}{detail}")
@@ -97,12 +97,6 @@ def _show(result: Result) -> None:
         out.print(report.hanging(head, body))
     else:  # one line each, for grep
         out.print(head + body, soft_wrap=True)
-
-
-def failure(result: Result) -> str:
-    """What failed and why, the source named once."""
-    named = result.detail.startswith(result.source)
-    return result.detail if named else f"{result.source}: {result.detail}"
 
 
 def summary(results: list[Result]) -> str:

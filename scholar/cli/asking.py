@@ -12,7 +12,7 @@ from typing import Any, get_args
 from scholar import estimate as estimating
 from scholar import report, settings
 from scholar.cli import choosing
-from scholar.cli.adding import add_all, exit_code, failure, summary
+from scholar.cli.adding import add_all, exit_code, summary
 from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
 from scholar.cli.progress import Progress
 from scholar.cli.writing import Reports
@@ -209,7 +209,7 @@ async def driven(run: Run, progress: Progress) -> Answer | Waits:
 def _report_added(results: list[Result]) -> None:
     failed = [result for result in results if result.status == "failed"]
     for result in failed:
-        complain(f"Not added: {failure(result)}")
+        complain(f"Not added: {result.failure}")
     if exit_code(results):
         raise SourceError(
             "No source could be added, so nothing was asked; mend or leave out --with."

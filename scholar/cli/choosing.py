@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from scholar.agents.choosing import EDITABLE
 from scholar.values import Inquiry
 
 HELP = (
     "keep 1 3 · drop 2 · merge 1 4 · more 3 · edit 2 method NEW TEXT · several with ; between\n"
     "Enter goes on to the ranking."
 )
-_FIELDS = ("title", "summary", "problem", "hypothesis", "method", "expected")
 _DO = ("keep", "drop", "merge", "more", "edit")
 
 
@@ -47,7 +47,7 @@ def _wish(part: str) -> dict[str, Any] | None:
     do, _, rest = part.partition(" ")
     do = do.lower()
     if do == "edit":
-        found = re.fullmatch(rf"(\d+)\s+(?:({'|'.join(_FIELDS)})[:\s]\s*)?(\S.*)", rest.strip())
+        found = re.fullmatch(rf"(\d+)\s+(?:({'|'.join(EDITABLE)})[:\s]\s*)?(\S.*)", rest.strip())
         if not found:
             return None
         return {"do": do, "ids": [found[1]], "field": found[2] or "summary", "text": found[3]}

@@ -13,7 +13,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -35,10 +35,11 @@ from scholar.evaluation.keeping import (
     prompt_text,
     slug,
 )
-from scholar.evaluation.rows import Journal, Row
-from scholar.evaluation.scores import FAILED, Done, Given, Judgement, Report
+from scholar.evaluation.rows import Row, RowFile
+from scholar.evaluation.scores import Done, Given, Judgement, Report
 from scholar.evaluation.sets import Item, QuestionSet
-from scholar.events import Called, Finished
+from scholar.events import Called, Event
+from scholar.journal.threads import UNANSWERED
 from scholar.runs import Scholar
 from scholar.settings import Role, Settings
 from scholar.state import draft_of
@@ -119,9 +120,8 @@ class _Evaluation:
         self.items = questions.some(plan.limit, plan.seed)
         self.scholars: dict[str, Scholar] = {}
         self._questions, self._folder, self._plan, self._preset = questions, folder, plan, preset
-        self._answers = Journal(folder / "answers.jsonl")
-        self._calls = Journal(folder / "calls.jsonl")
-        self._judged_calls: list[Row] = []
+        self._answers = RowFile(folder / "answers.jsonl")
+        self._calls = RowFile(folder / "calls.jsonl")
         named = judges.NOBODY if questions.kind == "abstain" else plan.judge
         self._judge = judge_named(named, gateway, settings, self._note_judging)
         self._judgements = self._open_judgements()
@@ -146,18 +146,18 @@ class _Evaluation:
 
     def _is_done(self, item: Item) -> bool:
         given = self._given.get(item.id)
-        if given is None or given.outcome in FAILED:
+        if given is None or given.outcome in UNANSWERED:
             return False
         return self._judge is None or item.id in self._judged
 
     async def _work(self, item: Item) -> None:
         given = self._given.get(item.id)
-        if given is None or given.outcome in FAILED:
+        if given is None or given.outcome in UNANSWERED:
             answer, draft = await self._ask(item)
             row = _row(item, answer, draft)
             self._answers.add(row)
             given = self._given[item.id] = Given.of(row)
-            if given.outcome in FAILED:
+            if given.outcome in UNANSWERED:
                 self._failed(given.outcome, answer.notes)
                 return
         try:
@@ -170,15 +170,12 @@ class _Evaluation:
     async def _ask(self, item: Item) -> tuple[Answer, Draft]:
         """The answer, and the draft that it was published from."""
         run = self.scholars[item.shelf].start(item.question, preset=self._preset)
-        answer: Answer | None = None
-        async with aclosing(run.events()) as events:
-            async for event in events:
-                if isinstance(event, Called):
-                    self._calls.add({"id": item.id, "call": asdict(event.call)})
-                elif isinstance(event, Finished):
-                    answer = event.answer
-        assert answer is not None  # a run ends in Finished or raises
-        return answer, draft_of(run.state)
+
+        def note(event: Event) -> None:
+            if isinstance(event, Called):
+                self._calls.add({"id": item.id, "call": asdict(event.call)})
+
+        return await run.answer(note), draft_of(run.state)
 
     async def _judge_of(self, item: Item, given: Given) -> None:
         if self._judge is None or self._judgements is None:
@@ -208,12 +205,12 @@ class _Evaluation:
     def _note_judging(self, call: Call) -> None:
         self._calls.add({"judge": self._judge.name if self._judge else "", "call": asdict(call)})
 
-    def _open_judgements(self) -> Journal | None:
+    def _open_judgements(self) -> RowFile | None:
         if self._judge is None:
             return None
         wording = [prompt_text(name) for name in judges.PROMPTS]
         name = digest([self._judge.name, wording])
-        return Journal(self._folder / f"judged-{slug(self._judge.name)}-{name}.jsonl")
+        return RowFile(self._folder / f"judged-{slug(self._judge.name)}-{name}.jsonl")
 
     def report(self, models: Mapping[str, str]) -> Report:
         """What has come of all items that were asked."""
@@ -234,7 +231,7 @@ class _Evaluation:
         name = self._judge.name if self._judge else ""
         judging = [row["call"] for row in calls.get("", ()) if row["judge"] == name]
         outcomes = Counter(one.given.outcome.value for one in done)
-        failed = [one for one in done if one.given.outcome in FAILED]
+        failed = [one for one in done if one.given.outcome in UNANSWERED]
         return Report(
             kind=kind,
             name=self._questions.name,

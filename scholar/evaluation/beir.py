@@ -7,7 +7,8 @@ it is there, has `_id` and `triples` that a model drew from that document.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scholar.errors import UsageError
@@ -50,14 +51,9 @@ def read(folder: Path, split: str = "") -> JudgedSet:
     Raises UsageError where a file is missing, a line cannot be read or no judgement can be used.
     """
     split = _split(folder, split)
-    judged = _judgements(folder / "qrels" / f"{split}.tsv")
+    judged = judgements(folder / "qrels" / f"{split}.tsv")
     triples, dropped = _triples(folder / "openie.jsonl")
-    documents = [
-        Document(
-            row["_id"], row.get("title") or "", row["text"], tuple(triples.get(row["_id"], ()))
-        )
-        for row in rows(folder / "corpus.jsonl", "_id", "text", missing=LAYOUT)
-    ]
+    documents = [replace(d, triples=tuple(triples.get(d.id, ()))) for d in corpus(folder)]
     asked = {
         row["_id"]: row["text"]
         for row in rows(folder / "queries.jsonl", "_id", "text", missing=LAYOUT)
@@ -96,7 +92,14 @@ def _split(folder: Path, wanted: str) -> str:
     raise UsageError(f"{folder} {said}; use --split with one of {', '.join(there)}.")
 
 
-def _judgements(path: Path) -> Judgements:
+def corpus(folder: Path) -> Iterator[Document]:
+    """The documents of `corpus.jsonl`, without triples; raises UsageError as `read`."""
+    for row in rows(folder / "corpus.jsonl", "_id", "text", missing=LAYOUT):
+        yield Document(row["_id"], row.get("title") or "", row["text"])
+
+
+def judgements(path: Path) -> Judgements:
+    """What a file of `qrels` says; raises UsageError as `read`."""
     judged: Judgements = {}
     for number, line in enumerate(lines(path, LAYOUT), start=1):
         parts = line.split("\t")

@@ -25,7 +25,7 @@ from scholar.context import Services, context_for
 from scholar.errors import ModelError, SettingsError, UsageError
 from scholar.evaluation.keeping import Progress, alone, digest, prompt_text, slug
 from scholar.evaluation.metrics import CONFIDENCE, RESAMPLES, Estimate
-from scholar.evaluation.rows import Journal, Row, rows
+from scholar.evaluation.rows import Row, RowFile, rows
 from scholar.evaluation.scores import spent
 from scholar.evaluation.sets import name_of
 from scholar.events import Called, Event
@@ -108,7 +108,7 @@ async def agreement(
     place = out / f"ideas-{slug(name_of(folder))}-{digest(identity)}"
     async with AsyncExitStack() as opened:
         opened.enter_context(alone(place))
-        journal, calls = Journal(place / "rankings.jsonl"), Journal(place / "calls.jsonl")
+        journal, calls = RowFile(place / "rankings.jsonl"), RowFile(place / "calls.jsonl")
         done = {row["topic"]: row for row in journal.rows}
         jury = await _Jury.open(opened, settings, place, backends, on_notice, calls)
         for n, (topic, ideas) in enumerate(topics.items()):
@@ -138,7 +138,7 @@ async def agreement(
 @dataclass(frozen=True)
 class _Jury:
     services: Services
-    calls: Journal
+    calls: RowFile
 
     @classmethod
     async def open(
@@ -148,7 +148,7 @@ class _Jury:
         place: Path,
         backends: Backends | None,
         on_notice: Callable[[str], None],
-        calls: Journal,
+        calls: RowFile,
     ) -> _Jury:
         """A jury whose replies are kept in `place`, so that none is paid for twice."""
         gateway = Gateway(
@@ -214,9 +214,9 @@ def _pairs(ideas: Iterable[Rated], row: Row, name: str) -> list[tuple[float, flo
 def _row(topic: str, ranking: Ranking) -> Row:
     """What is kept of a ranking."""
     ideas: dict[str, dict[str, Any]] = {
-        one.id: {"score": one.score, "low": one.low, "high": one.high, "place": one.place}
-        | one.scores
-        for one in ranking.standings
+        id: {"score": one.score, "low": one.low, "high": one.high, "place": one.place}
+        | one.criteria
+        for id, one in ranking.standings.items()
     }
     notes = list(ranking.notes)
     return {"topic": topic, "ideas": ideas, "comparisons": ranking.comparisons, "notes": notes}

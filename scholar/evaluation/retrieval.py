@@ -14,16 +14,13 @@ from pathlib import Path
 import pytrec_eval
 
 from scholar.evaluation.beir import Document, JudgedSet
-from scholar.library import Entry, Library
-from scholar.library.passages import cut
-from scholar.readers import Document as Text
+from scholar.evaluation.keeping import BATCH, numbered
+from scholar.library import Library
 from scholar.settings import Settings
-from scholar.values import Fact, Hit, Paper, Passage
+from scholar.values import Fact, Hit, Passage
 
 DEPTH = 100
 """Documents looked at per query."""
-BATCH = 128
-"""Documents written at a time, so that memory stays flat."""
 MEASURES = {
     "ndcg@10": "ndcg_cut_10",
     "recall@5": "recall_5",
@@ -159,20 +156,15 @@ async def indexed(
 
 async def _add(library: Library, first: int, documents: Sequence[Document]) -> dict[str, str]:
     """Add `documents`, the first of which is number `first`; their ids by those of their papers."""
-    entries = [_entry(first + n, document) for n, document in enumerate(documents)]
+    entries = [
+        numbered(first + n, d.title, d.text if d.text.strip() else d.title)
+        for n, d in enumerate(documents)
+    ]
     await library.add(entries)
     for entry, document in zip(entries, documents, strict=True):
         for passage, facts in _facts(entry.passages, document):
             await library.put_facts(passage.id, facts)
     return {entry.paper.id: d.id for entry, d in zip(entries, documents, strict=True)}
-
-
-def _entry(number: int, document: Document) -> Entry:
-    # By number: an id of the set may be one that means something here.
-    id = f"eval:{number}"
-    text = document.text if document.text.strip() else document.title
-    passages = cut(id, Text(text=text, holds="abstract"))
-    return Entry(Paper(id, document.title, holds="abstract"), text, passages)
 
 
 def _facts(passages: Sequence[Passage], document: Document) -> Iterator[tuple[Passage, list[Fact]]]:

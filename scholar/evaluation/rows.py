@@ -45,7 +45,7 @@ def lines(path: Path, missing: str = MISSING) -> list[str]:
         raise UsageError(f"{path} is not in UTF-8 ({error.reason}); convert it.") from error
 
 
-class Journal:
+class RowFile:
     """A file that only grows, one JSON object per line; `rows` is all that is in it.
 
     A last line that was cut short is forgotten. Raises LibraryError where it cannot be written.

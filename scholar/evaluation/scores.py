@@ -12,9 +12,6 @@ from scholar.evaluation.rows import Row
 from scholar.evaluation.sets import Item, Kind
 from scholar.values import Outcome
 
-FAILED = frozenset((Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.CANCELLED))
-"""Outcomes that say nothing of how good the answers are; such items are asked again."""
-
 _WHOLE = frozenset((Outcome.ANSWERED, Outcome.PARTIAL, Outcome.CONFLICTING, Outcome.NO_EVIDENCE))
 """Outcomes of runs that were not cut short."""
 

@@ -12,27 +12,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from scholar.errors import UsageError
-from scholar.evaluation.rows import Row, lines, rows
+from scholar.evaluation.beir import Document, corpus, judgements
+from scholar.evaluation.rows import Row, rows
 from scholar.values import Stance
 
 Kind = Literal["answer", "conflict", "abstain"]
 WHOLE, BEREFT = "whole", "bereft"
 """Names of the libraries: of all documents, and of those that support no question."""
 _STANCES: dict[str, Stance] = {"SUPPORT": "supported", "CONTRADICT": "contradicted"}
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One text of the library that questions are asked of."""
-
-    id: str
-    title: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +174,7 @@ def _queries(folder: Path) -> Iterator[Row]:
 
 
 def _corpus(folder: Path) -> tuple[Document, ...]:
-    documents = (
-        Document(row["_id"], row.get("title") or "", row["text"].strip() or row.get("title") or "")
-        for row in rows(folder / "corpus.jsonl", "_id", "text")
-    )
+    documents = (replace(d, text=d.text.strip() or d.title) for d in corpus(folder))
     return tuple(document for document in documents if document.text.strip())
 
 
@@ -193,16 +182,8 @@ def _supports(folder: Path) -> dict[str, set[str]]:
     """The documents judged relevant for each query, over all qrels."""
     found: dict[str, set[str]] = {}
     for path in sorted((folder / "qrels").glob("*.tsv")):
-        for number, line in enumerate(lines(path), start=1):
-            query, document, grade = (*line.split("\t"), "", "")[:3]
-            if grade.strip().removeprefix("-").isdecimal():
-                if int(grade) > 0:
-                    found.setdefault(query, set()).add(document)
-            elif number > 1:  # the first is the heading
-                raise UsageError(
-                    f"{path}, line {number}: not a query id, a document id and a whole number "
-                    "with tabs between; correct it."
-                )
+        for query, grades in judgements(path).items():
+            found.setdefault(query, set()).update(id for id, grade in grades.items() if grade > 0)
     return found
 
 

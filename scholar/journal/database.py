@@ -133,7 +133,14 @@ class Database:
                 sa.event.listen(engine, "connect", _prepare)
                 sa.event.listen(engine, "begin", _begin)
             with self._alone(), engine.begin() as connection:
-                _bring_up_to_date(connection)
+                found = _format(connection)
+            if found != schema.VERSION:
+                engine.dispose()
+                raise RunError(
+                    f"Runs cannot be kept in {self.place} (it has format {found} and this scholar "
+                    f"reads format {schema.VERSION}); update scholar, or move it away to begin "
+                    "anew."
+                )
             self._engine = engine
         return self._engine
 
@@ -168,10 +175,10 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _bring_up_to_date(connection: Connection) -> None:
+def _format(connection: Connection) -> str:
+    """The version of the tables, which are made where there are none."""
     schema.metadata.create_all(connection)
     found = connection.scalar(sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema"))
     if found is None:
         connection.execute(sa.insert(schema.meta).values(key="schema", value=schema.VERSION))
-    elif found != schema.VERSION:
-        raise OSError(f"it has format {found} and this scholar reads format {schema.VERSION}")
+    return found or schema.VERSION

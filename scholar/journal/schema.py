@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 VERSION = "1"
-"""Raised when the tables change; an older journal is brought up to date on opening."""
+"""Raised when the tables change; a journal of another format is left alone."""
 
 metadata = sa.MetaData()
 

@@ -13,6 +13,7 @@ from scholar.journal.database import Database
 from scholar.journal.rows import ThreadRow
 from scholar.journal.schema import answers, runs, threads
 from scholar.journal.statements import insert
+from scholar.text import one_line, shortened
 from scholar.values import Answer, Outcome
 
 TITLE = 80
@@ -53,8 +54,7 @@ class Threads:
     async def begin(self, thread: str, title: str, started: float) -> None:
         """Enter a thread, unless it is there."""
         if self._database is not None:
-            words = " ".join(title.split())
-            short = words if len(words) <= TITLE else f"{words[: TITLE - 1]}…"
+            short = shortened(one_line(title), TITLE)
             row = {"thread": thread, "title": short, "started": started}
             await self._database.written(lambda c: insert(c, threads, row))
 
@@ -147,7 +147,7 @@ def _row(row: RowMapping) -> ThreadRow:
 
 def _turn(answer: Answer) -> Turn:
     said = [sentence.text for sentence in answer.sentences]
-    said += [side.text for conflict in answer.conflicts for side in conflict.sides]
+    said += [side.text for side in answer.sides]
     cited = [c for sentence in answer.sentences for c in sentence.citations]
     text = " ".join(said) or f"Nothing was found ({answer.outcome})."
     return Turn(answer.question, text, tuple(dict.fromkeys(c.passage_id for c in cited)))

@@ -21,6 +21,7 @@ from scholar.readers import SUFFIXES, Document, read
 from scholar.settings import Settings
 from scholar.sources import FORMATS, Record, Skipped, Source
 from scholar.sources.arxiv import ArxivSource
+from scholar.text import encodable
 from scholar.values import Paper
 
 Status = Literal["added", "present", "failed"]
@@ -49,6 +50,12 @@ class Result:
     status: Status
     paper: Paper | None = None
     detail: str = ""
+
+    @property
+    def failure(self) -> str:
+        """What failed and why, the source named once."""
+        named = self.detail.startswith(self.source)
+        return self.detail if named else f"{self.source}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,20 +355,15 @@ def _ready(
 def _paper_of(document: Document, path: Path, key: str) -> Paper:
     return Paper(
         id=_canonical_id(document) or f"file:{key.removeprefix('sha256:')[:16]}",
-        title=_encodable(document.title or path.stem),
+        title=encodable(document.title or path.stem),
         authors=document.authors,
         year=document.year,
         venue=document.venue,
         identifiers=document.identifiers,
         version=document.version,
         holds=document.holds,
-        source=_encodable(str(path)),
+        source=encodable(str(path)),
     )
-
-
-def _encodable(name: str) -> str:
-    """`name` with the bytes replaced that are no text: a file may be called anything."""
-    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _canonical_id(document: Document) -> str:

@@ -149,15 +149,16 @@ def _stops(line: Line) -> bool:
 
 
 def _title_end(lines: Sequence[Line], title: str) -> float:
-    bare = _bare(title)
-    shown = [line for line in lines if len(_bare(line.text)) > 2 and _bare(line.text) in bare]
+    whole = bare(title)
+    shown = [line for line in lines if len(bare(line.text)) > 2 and bare(line.text) in whole]
     if not shown:
         return 0.0
     size = max(line.size for line in shown)
     return max(_middle(line) for line in shown if line.size > 0.9 * size)
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """The letters and figures of `text`, in small letters."""
     return "".join(character for character in text.casefold() if character.isalnum())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from scholar.readers.authors import is_name, printed
+from scholar.readers.authors import bare, is_name, printed
 from scholar.readers.document import clean
 from scholar.readers.headings import Line, is_reference_list
 
@@ -96,16 +96,16 @@ def describe(pages: Sequence[Sequence[Line]], info: Mapping[str, str]) -> About:
 def _title(first: Sequence[Line], given: str) -> str:
     given, largest = clean(given), _largest(first)
     plausible = bool(given) and not _NO_TITLE.fullmatch(given)
-    shown = _bare(given) in _bare("".join(line.text for line in first))
+    shown = bare(given) in bare("".join(line.text for line in first))
     # A name for short, such as "Vector Clocks" of "A Tour of Vector Clock Systems".
-    short = _bare(given) in _bare(largest) and not _words_in(given, largest)
+    short = bare(given) in bare(largest) and not _words_in(given, largest)
     if plausible and shown and not short:
         return given
     return largest or (given if plausible else "")
 
 
 def _words_in(part: str, whole: str) -> bool:
-    inner, outer = (" ".join(map(_bare, text.split())) for text in (part, whole))
+    inner, outer = (" ".join(map(bare, text.split())) for text in (part, whole))
     return f" {inner} " in f" {outer} "
 
 
@@ -136,10 +136,6 @@ def _runs(lines: Sequence[Line]) -> list[tuple[float, str]]:
     return [(size, clean(text).rstrip("*∗†‡§¶ ")) for size, text in runs]
 
 
-def _bare(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())
-
-
 def _authors(listed: tuple[str, ...], given: str) -> tuple[str, ...]:
     """The authors of the page, or those of the metadata where they name more, or others."""
     names = tuple(name for name in map(clean, _AUTHOR_GAP.split(given)) if name)
@@ -151,7 +147,7 @@ def _authors(listed: tuple[str, ...], given: str) -> tuple[str, ...]:
 
 
 def _surnames(names: Sequence[str]) -> set[str]:
-    return {_bare(name.split()[-1]) for name in names}
+    return {bare(name.split()[-1]) for name in names}
 
 
 def _year_of(stamp: re.Match[str]) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike, fspath
@@ -19,7 +18,6 @@ from scholar.checkpoints import Checkpoints
 from scholar.context import Consult, Services, reply_key
 from scholar.errors import ReplayDiffers, RunError, UsageError
 from scholar.estimate import Estimate, estimate
-from scholar.events import Finished, Paused
 from scholar.graph import Graph, build_graph, build_services
 from scholar.journal import Journal
 from scholar.library import Library
@@ -29,6 +27,7 @@ from scholar.runs.run import Run
 from scholar.settings import Settings
 from scholar.state import Question
 from scholar.telemetry import open_telemetry
+from scholar.text import encodable
 from scholar.values import Answer, Idea, Outcome
 
 
@@ -85,7 +84,7 @@ class Scholar:
         A run that fails is an answer too: look at its `outcome` and `notes`. Raises UsageError
         where the question or the preset cannot be used.
         """
-        return await _answer_of(self.start(question, preset=preset, k=k))
+        return await self.start(question, preset=preset, k=k).answer()
 
     async def review(
         self,
@@ -104,7 +103,7 @@ class Scholar:
         Raises UsageError where any of these cannot be used.
         """
         run = self.start_review(topic, columns=columns, sections=sections, preset=preset, k=k)
-        return await _answer_of(run)
+        return await run.answer()
 
     def estimate(
         self, question: str, *, preset: str | None = None, k: int | None = None
@@ -130,7 +129,7 @@ class Scholar:
         """
         asked = Question(
             # Bytes of a command line that are no text arrive as half characters.
-            question=question.encode("utf-8", "replace").decode("utf-8"),
+            question=encodable(question),
             preset=preset or self.services.settings.preset,
             run_id=self.services.new_id(),
             person=person,
@@ -249,7 +248,7 @@ class Scholar:
         run = self.start_ideas(
             topic, wanted=wanted, new=new, interactive=interactive, preset=preset
         )
-        return await _answer_of(run)
+        return await run.answer()
 
     def start_ideas(
         self,
@@ -293,17 +292,3 @@ class Scholar:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-async def _answer_of(run: Run) -> Answer:
-    answer: Answer | None = None
-    waits = False
-    async with aclosing(run.events()) as events:
-        async for event in events:
-            if isinstance(event, Finished):
-                answer = event.answer
-            waits = isinstance(event, Paused)
-    if waits:
-        raise RunError(f"The run waits for a person; go on with scholar runs resume {run.run_id}.")
-    assert answer is not None  # a run ends in Finished or Paused, or raises
-    return answer

@@ -93,6 +93,23 @@ class Run:
             journal.let_go(self.run_id)
             claim.release()
 
+    async def answer(self, on_event: Callable[[Event], None] = lambda _: None) -> Answer:
+        """Its answer, once it is driven to its end; `on_event` gets each of its `events`.
+
+        Raises as `events`, and RunError where it waits for a person.
+        """
+        answer: Answer | None = None
+        async with aclosing(self.events()) as events:
+            async for event in events:
+                on_event(event)
+                if isinstance(event, Finished):
+                    answer = event.answer
+        if answer is None:
+            raise RunError(
+                f"The run waits for a person; go on with scholar runs resume {self.run_id}."
+            )
+        return answer
+
     async def cancelled(self) -> Answer:
         """What a run that was cut short had found: its answer, with the outcome `cancelled`."""
         journal = self.services.journal

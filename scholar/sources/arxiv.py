@@ -18,7 +18,7 @@ from scholar.errors import SourceError
 from scholar.settings import Settings
 from scholar.sources.names import parse_id
 from scholar.sources.record import Record, Skipped, Status
-from scholar.sources.web import DAY, HOUR, WEEK, OtherThing, Service, Web
+from scholar.sources.web import DAY, HOUR, WEEK, OtherThing, Service, Web, is_pdf
 from scholar.values import Paper
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class ArxivSource:
         name = _name_of(paper)
         target = folder / f"{name.replace('/', '_')}.pdf"
         address = f"{self._settings.pdf}/{name}"
-        if await self._web.file(self._service, address, target, _is_pdf):
+        if await self._web.file(self._service, address, target, is_pdf):
             return target
         raise SourceError(f"arXiv has no PDF at {address}; open the paper's page to see why.")
 
@@ -204,10 +204,6 @@ def _check(data: bytes) -> bool:
         raise _garbled()
     # A page without records may be one of those that arXiv sends in error.
     return b"<entry" in data or _NO_RESULTS.search(data) is not None
-
-
-def _is_pdf(beginning: bytes) -> bool:
-    return b"%PDF" in beginning[:1024]
 
 
 def _is_paper(beginning: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scholar.errors import SourceError
+from scholar.sources.fields import is_file
 from scholar.sources.names import parse_id
 from scholar.sources.record import Record, Skipped, canonical_id
 from scholar.sources.textfile import text_of
@@ -238,7 +239,7 @@ def _files(fields: _Fields, folder: Path) -> tuple[tuple[Path, ...], list[Skippe
         names = _file_names(item)
         if names[-1].startswith(("http://", "https://")):
             continue
-        there = next((path for name in names if _is_file(path := folder / name)), None)
+        there = next((path for name in names if is_file(path := folder / name)), None)
         if there is not None:
             found.append(there)
         else:
@@ -265,13 +266,6 @@ def _file_names(item: str) -> list[str]:
 def _unescaped(text: str) -> str:
     text = text.replace(r"{\_}", "_").replace(r"$\backslash$", "")
     return _ESCAPED.sub(lambda match: match[1] or "\\", text)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # names too long or with a NUL are no files
-        return False
 
 
 def _written(paper: Paper, key: str) -> str:

@@ -106,7 +106,7 @@ def local_files(names: Iterable[str], folder: Path, what: str) -> tuple[list[Pat
         if not name or name.startswith(_WEB):
             continue
         path = folder / path_of(name)
-        if _is_file(path):
+        if is_file(path):
             found.append(path)
         else:
             reason = f"{name} does not exist; correct the path or remove it from the entry."
@@ -127,7 +127,8 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a name that no file can have is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # names too long or with a NUL are no files

@@ -15,7 +15,7 @@ from scholar.sources.fields import dicts_at, dig, list_at, record, text_at
 from scholar.sources.lookup import by_scheme, look_up
 from scholar.sources.names import Scheme
 from scholar.sources.record import Record, Skipped
-from scholar.sources.web import DAY, Service, Web
+from scholar.sources.web import DAY, Service, Web, is_pdf
 from scholar.values import Paper
 
 _NO_EMAIL = "Unpaywall answers only those who give an address; set 'email' to ask it."
@@ -104,16 +104,12 @@ class UnpaywallSource:
             # Each address is a service of its own, named for its host.
             place = Service(urlsplit(address).netloc, address, hint="try again later")
             try:
-                if await self._web.file(place, address, target, _is_pdf):
+                if await self._web.file(place, address, target, is_pdf):
                     return True
                 problems.append(f"There is nothing at {address}; open it in a browser to see.")
             except SourceError as error:
                 problems.append(str(error))
         return False
-
-
-def _is_pdf(beginning: bytes) -> bool:
-    return b"%PDF" in beginning[:1024]
 
 
 def _file_name(paper: Paper) -> str:

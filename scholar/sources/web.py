@@ -278,6 +278,11 @@ class Web:
             )
 
 
+def is_pdf(beginning: bytes) -> bool:
+    """Whether a file that begins so is a PDF."""
+    return b"%PDF" in beginning[:1024]
+
+
 def _parsed(service: Service, data: bytes, kind: type, needs: tuple[str, type] | None) -> Any:
     try:
         value = json.loads(data)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from scholar.errors import ScholarError, ToolError
 from scholar.events import Used
 from scholar.journal import key_of
-from scholar.text import plain
+from scholar.text import one_line, plain
 from scholar.tools import calculate, citations, knowledge, mcp, papers, shelf
 from scholar.tools.tool import LONGEST_ARGUMENT, Brought, Permission, Permissions, Tool
 from scholar.values import Inquiry
@@ -146,14 +146,14 @@ async def _ask(tool: Tool, arguments: Mapping[str, str], context: Context) -> No
             f"{tool.name} runs only if a person agrees, and none is here; "
             f"ask in a terminal, or {setting}."
         )
-    said = ", ".join(f"{key}={_one_line(value)!r}" for key, value in arguments.items())
+    said = ", ".join(f"{key}={_shown(value)!r}" for key, value in arguments.items())
     text = f"May the tool {tool.name} run, with {said or 'no arguments'}?"
     if not await context.consult(Inquiry("tool", text, {"tool": tool.name})):
         raise ToolError(f"The user did not allow {tool.name}; go on without it.")
 
 
-def _one_line(text: str) -> str:
-    text = " ".join(plain(text).split())
+def _shown(text: str) -> str:
+    text = one_line(plain(text))
     more = len(text) - LONGEST_SHOWN
     return text if more <= 0 else f"{text[:LONGEST_SHOWN]}… (and {more} characters)"
 

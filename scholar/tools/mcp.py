@@ -21,7 +21,7 @@ import scholar
 from scholar.backends import is_loopback
 from scholar.errors import ToolError
 from scholar.settings import Mcp, Settings
-from scholar.text import plain
+from scholar.text import one_line, plain, shortened
 from scholar.tools.tool import Brought, Permissions, Tool
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class _Link:
         trusted = name in self.server.trusted or "*" in self.server.trusted
         return Tool(
             f"{self._name}.{name}",
-            _short(offer.description or "a tool of the user's own server", LONGEST_ABOUT),
+            _told(offer.description or "a tool of the user's own server"),
             tuple(key for key in properties if _fit(key)),
             _touches(self.server, trusted),
             partial(self._call, name, properties),
@@ -167,7 +167,7 @@ class _Link:
         given = {key: _typed(value, properties.get(key)) for key, value in arguments.items()}
         async with self._asking(f"run {name}") as client:
             result = await client.call_tool(name, given)
-        text = _short(_text(result), LONGEST_RESULT, lines=True)
+        text = shortened(plain(_text(result)).strip(), LONGEST_RESULT)
         if result.is_error:
             raise ToolError(f"{self._name}.{name} failed: {text or 'it does not say why'}.")
         return Brought(text=text or "It brought nothing.")
@@ -291,7 +291,12 @@ def _reason(error: BaseException) -> str:
     """What went wrong, in one line: the first error of a group stands for it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return _short(str(error), LONGEST_ABOUT).rstrip(".") or type(error).__name__
+    return _told(str(error)).rstrip(".") or type(error).__name__
+
+
+def _told(text: str) -> str:
+    """What a server says of something, in one line."""
+    return shortened(one_line(plain(text)), LONGEST_ABOUT)
 
 
 def _text(result: CallToolResult) -> str:
@@ -300,10 +305,3 @@ def _text(result: CallToolResult) -> str:
     if not parts and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)
     return "\n".join(parts)
-
-
-def _short(text: str, most: int, *, lines: bool = False) -> str:
-    text = plain(text).strip()
-    if not lines:
-        text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"

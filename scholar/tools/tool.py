@@ -16,7 +16,7 @@ Permission = Literal["reads library", "writes library", "network", "unknown"]
 """What a tool touches; `unknown` is whatever a server of the user's own may do."""
 Permissions = frozenset[Permission]
 LONGEST_ARGUMENT = 4_000
-"""Characters of one argument: as many as a question may have, for it may be searched for whole."""
+"""Characters of one argument: a question of full length may be searched for whole, and more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Result:
 def result_of(ideas: list[Judged], ranking: Ranking) -> Result:
     """How the ranking compares with the truth."""
     truth = [statistics.fmean(idea.qualities) for idea in ideas]
-    stands = [ranking.of(idea.id) for idea in ideas]
+    stands = [ranking.standings[idea.id] for idea in ideas]
     tau = float(kendalltau(truth, [one.score for one in stands]).statistic)
     pairs = [
         (truth[a] - truth[b], stands[b].place - stands[a].place)

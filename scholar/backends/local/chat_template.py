@@ -10,6 +10,7 @@ import jinja2
 from scholar.backends import Message
 from scholar.backends.thoughts import OPENING
 from scholar.errors import ModelRejected
+from scholar.text import encodable
 
 if TYPE_CHECKING:
     from scholar.backends.local.weights import Weights
@@ -64,7 +65,7 @@ def _plain(turns: Sequence[dict[str, str]]) -> str:
 
 def _harmless(text: str, marks: Iterable[str]) -> str:
     """`text` with nothing in it that the tokenizer would take for the end of a turn."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = encodable(text)
     for mark in marks:
         if len(mark) > 1 and mark in text:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")

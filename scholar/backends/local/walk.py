@@ -19,15 +19,13 @@ Frame = tuple[Node, int, Any]
 class State:
     """Where a text stands in a grammar. States are made when first reached, and only once."""
 
-    __slots__ = ("_closing", "_leaves", "_next", "_walk", "is_whole")
+    __slots__ = ("_closing", "_leaves", "_next", "_walk")
 
     def __init__(self, leaves: frozenset[Frame | None], walk: Walk) -> None:
         self._leaves = leaves
         self._walk = walk
         self._next: dict[int, State | None] = {}
         self._closing: tuple[int, ...] | bool | None = False
-        self.is_whole = None in leaves
-        """Whether the text may end here."""
 
     @property
     def is_end(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scholar.agents import ideas as generator
 from scholar.agents.checks import stands
-from scholar.agents.choosing import is_known
+from scholar.agents.choosing import EDITABLE, is_known
 from scholar.agents.likeness import parents_of
 from scholar.context import Context
 from scholar.state import State
@@ -69,8 +69,7 @@ def _checked(idea: Idea, passages: Mapping[str, Passage], known: frozenset[str])
         replace(sentence, citations=_standing_of(sentence.citations, passages))
         for sentence in idea.grounds
     )
-    names = ("title", "summary", "problem", "hypothesis", "method", "expected")
-    written: dict[str, Any] = {n: without_addresses(getattr(idea, n), known) for n in names}
+    written: dict[str, Any] = {n: without_addresses(getattr(idea, n), known) for n in EDITABLE}
     return replace(
         idea,
         roots=roots,
