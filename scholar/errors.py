@@ -7,6 +7,7 @@ ScholarError                exit code
 ├── ToolError               5   an action of a plan failed or is not allowed
 ├── LibraryError            5   the library itself cannot be used
 ├── RunError                5   a run is not known, is under way elsewhere, or cannot be kept
+│   ├── RunTaken                another process works on it
 │   └── ReplayDiffers           a run played again does not go as it went
 ├── ReportError             5   a file could not be written
 ├── ModelError              4   a model gave no usable reply
@@ -72,6 +73,10 @@ class RunError(ScholarError):
     """A run is not known, is worked on elsewhere, or cannot be kept or read."""
 
     exit_code = 5
+
+
+class RunTaken(RunError):
+    """Another process works on the run: worth another try once that has ended."""
 
 
 class ReplayDiffers(RunError):

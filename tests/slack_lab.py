@@ -49,6 +49,18 @@ class Lab:
         """What `what` gives once it is true."""
         return cast(T, await asyncio.to_thread(self.slack.wait, what, seconds))
 
+    async def ask(self) -> dict[str, Any]:
+        """The bot's answer to QUESTION, the first that it is asked in its channel."""
+        await self.do(self.slack.ask, QUESTION)
+        [answer] = await self.answered()
+        return answer
+
+    async def stuck(self) -> dict[str, Any]:
+        """The bot's message on QUESTION while the model, which is to stall, is at work on it."""
+        await self.do(self.slack.ask, QUESTION)
+        await self.until(lambda: self.model.requests)
+        return await self.until(lambda: next(iter(self.slack.said()), None))
+
     async def answered(self, count: int = 1, channel: str = "C0GENERAL") -> list[dict[str, Any]]:
         """The bot's messages in a channel, once `count` of them are answers."""
         await self.until(lambda: len(self.answers(channel)) >= count)

@@ -295,9 +295,6 @@ class Slack:
             if chunk["type"] == "blocks":
                 message["blocks"] = _checked([*message["blocks"], *chunk["blocks"]])
 
-    def _chat_delete(self, args: dict[str, Any]) -> None:
-        self.messages[args["channel"]].remove(self._own(args))
-
     def _conversations_replies(self, args: dict[str, Any]) -> dict[str, Any]:
         channel = self._place(args)
         found = [

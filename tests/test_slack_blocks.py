@@ -84,8 +84,8 @@ WORK = """\
 The jury …
 Planning  2 steps: What?; Why?
 Searching  2 papers of 64: A; B
-Reading  2 quotes from 1 papers
-Writing  1 sentences
+Reading  2 quotes from 1 paper
+Writing  1 sentence
 The jury  support accepts
 [Cancel]"""
 
@@ -126,6 +126,19 @@ def test_finding_nothing_says_what_was_tried_and_what_would_help() -> None:
     )
     [message] = shown(nothing, "ask").messages
     assert text_of({"blocks": message.blocks}) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("found", "read", "near"),
+    [
+        (1, 0, "1 paper, none with a sentence that answers it."),
+        (3, 2, "3 papers, 2 with quotes, none of which carries an answer."),
+    ],
+)
+def test_what_came_near_is_told_as_it_was(found: int, read: int, near: str) -> None:
+    nothing = Answer("run", "?", Outcome.NO_EVIDENCE, coverage=Coverage(("x",), found, read, 9))
+    [message] = shown(nothing, "ask").messages
+    assert f"Came near: {near}\n" in text_of({"blocks": message.blocks})
 
 
 def test_work_is_shown_line_by_line() -> None:

@@ -30,8 +30,7 @@ async def test_what_was_sent_while_the_socket_was_down_is_answered_once(
 ) -> None:
     async with opened(slack, notes, settings) as lab:
         await lab.do(slack.drop_sockets)
-        await lab.do(slack.ask, QUESTION)
-        await lab.answered()
+        await lab.ask()
         await lab.do(slack.drop_sockets)
         await lab.do(slack.ask, QUESTION)
         assert len(await lab.answered(2)) == 2
@@ -47,8 +46,7 @@ async def test_calls_that_slack_fails_are_repeated_and_nothing_is_posted_twice(
     slack.fail("chat.update", failed, Fault(status=503), failed)
     slack.fail("chat.appendStream", failed, failed)
     async with opened(slack, notes, settings) as lab:
-        await lab.do(slack.ask, QUESTION)
-        [answer] = await lab.answered()
+        answer = await lab.ask()
     assert "Dense retrieval" in text_of(answer)
     assert len(slack.said()) == 1
 
@@ -58,8 +56,7 @@ async def test_a_limit_of_slacks_is_waited_for_as_long_as_it_says(
 ) -> None:
     slack.fail("chat.update", Fault(status=429, error="ratelimited", retry_after=1))
     async with opened(slack, notes, settings) as lab:
-        await lab.do(slack.ask, QUESTION)
-        await lab.answered()
+        await lab.ask()
     calls = [call for call in slack.calls if call.method == "chat.update"]
     refused = next(n for n, call in enumerate(calls) if call.status == 429)
     assert calls[refused + 1].at - calls[refused].at >= 1
@@ -69,9 +66,7 @@ async def test_a_token_that_expires_ends_the_bot_and_loses_nothing(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, mind=STUCK) as lab:
-        await lab.do(slack.ask, QUESTION)
-        message = await lab.until(lambda: next(iter(slack.said()), None))
-        await lab.until(lambda: lab.model.requests)
+        message = await lab.stuck()
         slack.good_tokens.remove(BOT_TOKEN)
         await lab.do(slack.press, message, "cancel")
         with pytest.raises(Refused, match="invalid_auth"):
@@ -95,9 +90,7 @@ async def test_who_asked_is_told_where_the_bot_was_removed_from_the_channel(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, mind=STUCK) as lab:
-        await lab.do(slack.ask, QUESTION)
-        message = await lab.until(lambda: next(iter(slack.said()), None))
-        await lab.until(lambda: lab.model.requests)
+        message = await lab.stuck()
         slack.channels["C0GENERAL"].remove(BOT)
         await lab.do(slack.press, message, "cancel")
         [told] = await lab.until(lambda: slack.said("D0ANN"))
@@ -109,9 +102,7 @@ async def test_a_message_posted_just_before_a_crash_is_found_again_and_completed
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, mind=STUCK) as lab:
-        await lab.do(slack.ask, QUESTION)
-        message = await lab.until(lambda: next(iter(slack.said()), None))
-        await lab.until(lambda: lab.model.requests)
+        message = await lab.stuck()
         [ask] = lab.bot.store.of_message("C0GENERAL", message["ts"])
         await lab.bot.stop()
     before = Store(settings.home)
@@ -127,9 +118,8 @@ async def test_a_deleted_question_is_given_up(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, mind=STUCK) as lab:
-        asked = await lab.do(slack.ask, QUESTION)
-        await lab.until(lambda: lab.model.requests)
-        await lab.do(slack.delete, "C0GENERAL", asked)
+        message = await lab.stuck()
+        await lab.do(slack.delete, "C0GENERAL", message["thread_ts"])
         [answer] = await lab.answered()
     assert text_of(answer).startswith("Cancelled.")
 
@@ -138,9 +128,7 @@ async def test_a_run_whose_message_was_deleted_is_given_up_and_not_posted_again(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, mind=STUCK) as lab:
-        await lab.do(slack.ask, QUESTION)
-        message = await lab.until(lambda: next(iter(slack.said()), None))
-        await lab.until(lambda: lab.model.requests)
+        message = await lab.stuck()
         await lab.do(slack.delete, "C0GENERAL", message["ts"])
         await lab.bot.idle()
         assert slack.said() == []
@@ -163,8 +151,7 @@ async def test_who_may_not_ask_is_told_so_and_costs_nothing(
         assert "not among those" in delivered.body
         assert lab.model.requests == []
         assert slack.said() == []
-        await lab.do(slack.ask, QUESTION)
-        [answer] = await lab.answered()
+        answer = await lab.ask()
         await lab.do(slack.press, answer, "deeper", user="U0BOB")
         await lab.bot.idle()
         assert len(lab.answers()) == 1
@@ -186,12 +173,11 @@ async def test_a_spent_allowance_is_told_with_what_to_do(
 ) -> None:
     changes: dict[str, Any] = {whose: {"questions": 1}}
     async with opened(slack, notes, settings, **changes) as lab:
-        await lab.do(slack.ask, QUESTION)
-        await lab.answered()
+        await lab.ask()
         await lab.do(slack.ask, QUESTION)
         await lab.bot.idle()
         [whisper] = slack.whispers
-        assert "for today is spent (1 questions a day)" in whisper["text"]
+        assert "for today is spent (1 question a day)" in whisper["text"]
         assert f"slack.{whose}" in whisper["text"]
         assert len(slack.said()) == 1
 
@@ -200,8 +186,7 @@ async def test_an_allowance_of_tokens_counts_what_was_used(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, user_per_day={"tokens": 100}) as lab:
-        await lab.do(slack.ask, QUESTION)
-        await lab.answered()
+        await lab.ask()
         await lab.do(slack.ask, QUESTION)
         await lab.bot.idle()
         assert "100 tokens" in slack.whispers[0]["text"]

@@ -21,7 +21,7 @@ from scholar.events import Event, Finished, Paused
 from scholar.library import Library
 from scholar.runs import Scholar
 from scholar.settings import Allowance, Settings
-from scholar.slack import desk
+from scholar.slack import blocks, desk
 from scholar.slack.store import Ask, Store
 from scholar.values import Answer, Inquiry, Outcome
 
@@ -63,16 +63,14 @@ async def test_a_mention_is_answered_in_its_thread_with_quotes_and_buttons(lab: 
 
 
 async def test_a_follow_up_in_its_thread_needs_no_mention(lab: Lab) -> None:
-    asked = await lab.do(lab.slack.ask, QUESTION)
-    await lab.answered()
+    asked = (await lab.ask())["thread_ts"]
     await lab.do(lab.slack.say, "And what does it cost?", thread=asked)
     answers = await lab.answered(2)
     assert [answer["thread_ts"] for answer in answers] == [asked, asked]
 
 
 async def test_what_is_said_to_others_or_elsewhere_is_left_alone(lab: Lab) -> None:
-    asked = await lab.do(lab.slack.ask, QUESTION)
-    await lab.answered()
+    asked = (await lab.ask())["thread_ts"]
     await lab.do(lab.slack.say, "<@U0BOB> what do you think of this?", thread=asked)
     await lab.do(lab.slack.say, "Who brings the cake tomorrow morning?")
     await lab.do(lab.slack.say, "I am a bot too, am I not?", thread=asked, bot_id="B9")
@@ -84,8 +82,7 @@ async def test_a_follow_up_is_known_after_a_restart(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings) as lab:
-        asked = await lab.do(slack.ask, QUESTION)
-        await lab.answered()
+        asked = (await lab.ask())["thread_ts"]
     async with opened(slack, notes, settings) as lab:
         await lab.do(slack.say, "And what does it cost?", thread=asked)
         assert len(await lab.answered(2)) == 2
@@ -144,16 +141,35 @@ async def test_the_command_adds_no_file_of_the_machine_it_runs_on(lab: Lab, tmp_
     assert "It is no arXiv id" in text_of(whisper)
 
 
+@pytest.fixture
+def library_alone(settings: Settings) -> Settings:
+    """Settings by which nothing is looked for at arXiv, which is out of reach here."""
+    tools = settings.tools.model_copy(update={"off": ("search_arxiv",)})
+    return settings.model_copy(update={"tools": tools})
+
+
 async def test_ideas_come_with_their_verdict_and_the_nearest_prior_work(
-    slack: Slack, notes: Library, settings: Settings
+    slack: Slack, notes: Library, library_alone: Settings
 ) -> None:
-    async with opened(slack, notes, settings, mind=inventive) as lab:
+    async with opened(slack, notes, library_alone, mind=inventive) as lab:
         await lab.do(slack.command, "ideas How could graph walks rank passages?")
         await lab.answered()
         told = "\n".join(text_of(message) for message in slack.said())
-        assert "1. " in told
-        assert re.search(r"\bnew\b", told)
+        assert re.search(r"^1\. .+  new$", told, re.MULTILINE)
         assert re.search(r"“[^”]+”.* \[\d+\]", told)
+
+
+async def test_digging_deeper_for_ideas_asks_for_them_again_with_the_deeper_preset(
+    slack: Slack, notes: Library, library_alone: Settings
+) -> None:
+    async with opened(slack, notes, library_alone, mind=inventive) as lab:
+        await lab.do(slack.command, "ideas How could graph walks rank passages?")
+        [answer] = await lab.answered()
+        await lab.do(slack.press, answer, "deeper")
+        again = (await lab.answered(2))[1]
+        [ask] = lab.bot.store.of_message("C0GENERAL", again["ts"])
+        run = await lab.bot.desk.scholar.runs.find(ask.run)
+    assert (run.asked["task"], run.asked["preset"]) == ("ideas", "deep")
 
 
 async def test_evidence_is_found_for_a_message_from_its_menu(lab: Lab) -> None:
@@ -167,8 +183,7 @@ async def test_evidence_is_found_for_a_message_from_its_menu(lab: Lab) -> None:
 
 
 async def test_evidence_opens_with_quotes_pages_and_links(lab: Lab) -> None:
-    await lab.do(lab.slack.ask, QUESTION)
-    [answer] = await lab.answered()
+    answer = await lab.ask()
     await lab.do(lab.slack.press, answer, "evidence")
     await lab.bot.idle()
     [view] = lab.slack.views.values()
@@ -176,9 +191,25 @@ async def test_evidence_opens_with_quotes_pages_and_links(lab: Lab) -> None:
     assert "https://arxiv.org/abs/2502.14802" in json.dumps(view)
 
 
+async def test_much_evidence_is_paged_through_where_it_was_opened(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "MODAL_BLOCKS", 1)
+    answer = await lab.ask()
+    await lab.do(lab.slack.press, answer, "evidence")
+    await lab.bot.idle()
+    [(id, first)] = lab.slack.views.items()
+    assert buttons_of(first) == ["evidence_more"]
+    for button in ("evidence_more", "evidence_back"):
+        await lab.do(lab.slack.press_in_view, id, button)
+        await lab.bot.idle()
+        assert len(lab.slack.views) == 1
+        assert ("“Problem Dense" in text_of(lab.slack.views[id])) == (button == "evidence_more")
+    assert lab.slack.views[id] == first
+
+
 async def test_the_bibliography_comes_as_a_file(lab: Lab) -> None:
-    await lab.do(lab.slack.ask, QUESTION)
-    [answer] = await lab.answered()
+    answer = await lab.ask()
     await lab.do(lab.slack.press, answer, "bibtex")
     await lab.bot.idle()
     [file] = lab.slack.files.values()
@@ -188,8 +219,7 @@ async def test_the_bibliography_comes_as_a_file(lab: Lab) -> None:
 
 
 async def test_digging_deeper_asks_again_with_the_deeper_preset(lab: Lab) -> None:
-    await lab.do(lab.slack.ask, QUESTION)
-    [answer] = await lab.answered()
+    answer = await lab.ask()
     before = len(lab.model.requests)
     await lab.do(lab.slack.press, answer, "deeper")
     answers = await lab.answered(2)
@@ -201,8 +231,7 @@ async def test_digging_deeper_asks_again_with_the_deeper_preset(lab: Lab) -> Non
 async def test_what_readers_say_is_kept_in_the_catalogue_once_each(
     lab: Lab, notes: Library
 ) -> None:
-    await lab.do(lab.slack.ask, QUESTION)
-    [answer] = await lab.answered()
+    answer = await lab.ask()
     for user in ("U0ANN", "U0ANN", "U0BOB"):
         await lab.do(lab.slack.press, answer, "helpful", user=user)
         await lab.bot.idle()
@@ -213,8 +242,7 @@ async def test_what_readers_say_is_kept_in_the_catalogue_once_each(
 
 
 async def test_a_dropped_file_is_offered_and_added(lab: Lab, notes: Library) -> None:
-    asked = await lab.do(lab.slack.ask, QUESTION)
-    await lab.answered()
+    asked = (await lab.ask())["thread_ts"]
     file = lab.slack.share("zebrafish.md", PRIVATE)
     await lab.do(lab.slack.say, "", thread=asked, files=[file])
     [_, offer] = await lab.until(lambda: lab.slack.said()[1:] and lab.slack.said())
@@ -229,8 +257,7 @@ async def test_a_dropped_file_is_offered_and_added(lab: Lab, notes: Library) -> 
 async def test_a_link_to_arxiv_is_offered_and_nothing_added_unasked(
     lab: Lab, notes: Library
 ) -> None:
-    asked = await lab.do(lab.slack.ask, QUESTION)
-    await lab.answered()
+    asked = (await lab.ask())["thread_ts"]
     before = await notes.papers()
     await lab.do(lab.slack.say, "<https://arxiv.org/abs/2405.14831v2>", thread=asked)
     [_, offer] = await lab.until(lambda: lab.slack.said()[1:] and lab.slack.said())
@@ -270,6 +297,32 @@ async def test_a_private_file_is_shared_only_when_its_owner_says_so(
     assert "glow" in text_of(answer)
 
 
+async def test_ideas_in_a_direct_message_draw_on_the_askers_own_files_too(
+    slack: Slack, notes: Library, library_alone: Settings
+) -> None:
+    async with opened(slack, notes, library_alone, mind=inventive) as lab:
+        await _added(lab, "add_private")
+        await lab.do(slack.command, f"ideas {SECRET_QUESTION}", channel="D0ANN")
+        [answer] = await lab.answered(channel="D0ANN")
+    assert "Zebrafish of the secret laboratory" in text_of(answer)
+    assert "arXiv:" in text_of(answer)
+
+
+async def test_what_a_private_question_teaches_is_kept_for_its_asker_alone(
+    slack: Slack, notes: Library, settings: Settings
+) -> None:
+    settings = settings.model_copy(update={"lessons": True})
+    async with opened(slack, notes, settings) as lab:
+        await _added(lab, "add_private")
+        await lab.do(slack.say, SECRET_QUESTION, channel="D0ANN")
+        [answer] = await lab.answered(channel="D0ANN")
+        assert "glow" in text_of(answer)
+        async with lab.bot.desk.shelves.both(TEAM, "U0ANN") as library:
+            [lesson] = await library.lessons(SECRET_QUESTION, 3)
+        assert lesson.question == SECRET_QUESTION
+        assert await notes.lessons(SECRET_QUESTION, 3) == []
+
+
 async def _added(lab: Lab, action: str) -> dict[str, Any]:
     """The message in which it is said that a file of a direct message was added."""
     file = lab.slack.share("zebrafish.md", PRIVATE)
@@ -287,9 +340,7 @@ async def test_cancelling_ends_the_run_in_its_own_message(
 ) -> None:
     stuck = but(answer=lambda _: Stall(), writer=lambda _: Stall())
     async with opened(slack, notes, settings, mind=stuck) as lab:
-        await lab.do(slack.ask, QUESTION)
-        message = await lab.until(lambda: next(iter(slack.said()), None))
-        await lab.until(lambda: bool(lab.model.requests))
+        message = await lab.stuck()
         await lab.do(slack.press, message, "cancel", user="U0BOB")
         await lab.until(lambda: slack.whispers)
         assert "Only who has asked" in slack.whispers[0]["text"]
@@ -303,8 +354,7 @@ async def test_a_stream_shows_the_work_and_then_the_answer(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings) as lab:
-        await lab.do(slack.ask, QUESTION)
-        [answer] = await lab.answered()
+        answer = await lab.ask()
     tasks = {chunk["id"] for chunk in answer["chunks"] if chunk["type"] == "task_update"}
     assert {"plan", "search", "write"} <= tasks
     streamed = [chunk["blocks"] for chunk in answer["chunks"] if chunk["type"] == "blocks"]
@@ -322,8 +372,7 @@ async def test_without_streaming_one_message_is_edited_no_faster_than_the_pace(
     pace = Pace(post=0.0, edit=0.3, first=0.05)
     with Slack(streams=False) as slack:
         async with opened(slack, notes, settings, pace=pace) as lab:
-            await lab.do(slack.ask, QUESTION)
-            await lab.answered()
+            await lab.ask()
             await lab.do(slack.ask, QUESTION)
             await lab.answered(2)
         starts = [call for call in slack.calls if call.method == "chat.startStream"]
@@ -363,8 +412,7 @@ async def test_a_model_that_fails_is_told_in_words_in_the_same_message(
     from model_server import Status
 
     async with opened(slack, notes, settings, mind=lambda _: Status(401, {"error": {}})) as lab:
-        await lab.do(slack.ask, QUESTION)
-        [answer] = await lab.answered()
+        answer = await lab.ask()
     assert text_of(answer).startswith("The model gave no usable reply.")
     assert len(slack.said()) == 1
 
@@ -373,22 +421,18 @@ async def test_without_a_model_the_quotes_are_shown(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
     async with opened(slack, notes, settings, mind=None) as lab:
-        await lab.do(slack.ask, QUESTION)
-        [answer] = await lab.answered()
+        answer = await lab.ask()
     assert text_of(answer).startswith("> “")
 
 
 async def test_an_answer_too_long_for_messages_comes_whole_as_a_file(
     slack: Slack, notes: Library, settings: Settings
 ) -> None:
-    from scholar.slack import blocks
-
     async with opened(slack, notes, settings, mind=None) as lab:
         lowest = blocks.MOST_MESSAGES
         blocks.MOST_MESSAGES = 0
         try:
-            await lab.do(slack.ask, QUESTION)
-            [answer] = await lab.answered()
+            answer = await lab.ask()
         finally:
             blocks.MOST_MESSAGES = lowest
     [file] = slack.files.values()
@@ -416,8 +460,7 @@ async def test_another_process_goes_on_with_what_a_dead_one_left(
 
 
 async def test_a_follow_up_is_asked_in_the_context_of_its_thread(lab: Lab) -> None:
-    asked = await lab.do(lab.slack.ask, QUESTION)
-    await lab.answered()
+    asked = (await lab.ask())["thread_ts"]
     before = len(lab.model.requests)
     await lab.do(lab.slack.say, "And what does it cost?", thread=asked)
     await lab.answered(2)
@@ -467,5 +510,4 @@ async def test_one_bot_goes_on_listening_at_another_door(
     async with opened(slack, notes, settings) as lab:
         known = lab.bot.desk.settings
         async with listening(slack, lab.bot, known, "http"):
-            await lab.do(slack.ask, QUESTION)
-            await lab.answered()
+            await lab.ask()

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from scholar.errors import RunError
+from scholar.errors import RunError, RunTaken
 from scholar.journal.database import BUSY_SECONDS
 
 MOMENT = 0.05
@@ -41,7 +41,7 @@ class Claims:
         )
 
     def claim(self, run_id: str, *, new: bool = False) -> Claim:
-        """Claim a run; raises RunError where it is taken, or where no claim can be made.
+        """Claim a run; raises RunTaken where it is taken, RunError where no claim can be made.
 
         One that is `new` needs none where nothing can be written: nobody else can know of it.
         """
@@ -55,7 +55,7 @@ class Claims:
                 return Claim(lambda: None)
             raise
         if claim is None:
-            raise RunError(
+            raise RunTaken(
                 f"The run {run_id} is under way in another process; wait for it, or end it with "
                 f"scholar runs cancel {run_id}."
             )

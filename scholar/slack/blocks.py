@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from scholar.report import authors, citations_of, cost, identifier, reference, vote
+from scholar.report import authors, citations_of, cost, identifier, reference, words
 from scholar.slack import rich
 from scholar.slack.rich import Block, Span, Unit, unit
 from scholar.slack.text import cut, escape
@@ -30,14 +30,6 @@ MOST_PREVIEW = 3_000
 MODAL_BLOCKS = 90
 """Of a page of evidence, of the 100 that Slack takes."""
 
-_STANCES = {
-    "supported": "Supported",
-    "contradicted": "Contradicted",
-    "mixed": "The evidence is mixed",
-    "not_enough": "Not enough evidence to decide",
-}
-_BASES = {"indirect": "indirect evidence", "partial": "partial evidence"}
-_SAID = {"supported": "support", "contradicted": "contradict", "mixed": "do not agree on"}
 _UNFINISHED = {
     Outcome.BUDGET_SPENT: "The budget of this question is spent; this is what was found.",
     Outcome.TOOLS_FAILED: "A source or the library could not be used.",
@@ -121,26 +113,23 @@ def preview(answer: Answer) -> str:
 def headline(answer: Answer) -> str:
     """How it ended, in words; empty where an answer says so itself."""
     if answer.outcome is Outcome.NO_EVIDENCE:
-        return "The library does not answer this."
+        return words.NOTHING_FOUND
     if answer.outcome in _UNFINISHED:
         return _UNFINISHED[answer.outcome]
     return ""
 
 
 def _body(answer: Answer) -> Iterator[Block]:
-    numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
-    for line in (headline(answer), _head(answer)):
+    numbers = words.numbers_of(answer)
+    for line in (headline(answer), words.finding(answer)):
         if line:
             yield from rich.paragraph([unit(Span(line, bold=True))])
     yield from _prose(answer, numbers)
     for section in answer.review.sections if answer.review else ():
         yield from rich.paragraph([unit(Span(section.title, bold=True))])
         yield from rich.paragraph(_sentences(section.sentences, numbers))
-    for idea in answer.ideas if not answer.proposal else ():
+    for idea in answer.ideas:
         yield from _idea(idea, numbers)
-    for part in answer.proposal:
-        yield from rich.paragraph([unit(Span(part.title, bold=True))])
-        yield from rich.paragraph([unit(f"{_line(one.text)} ") for one in part.statements])
     for premise in answer.premises:
         yield from rich.paragraph([_premise(premise, numbers)])
     for conflict in answer.conflicts:
@@ -149,18 +138,9 @@ def _body(answer: Answer) -> Iterator[Block]:
         yield from rich.paragraph(map(unit, _what_was_tried(answer)))
 
 
-def _head(answer: Answer) -> str:
-    if not (answer.sentences or answer.conflicts):
-        return ""
-    stance, basis = _STANCES.get(answer.stance or "", ""), _BASES.get(answer.basis, "")
-    if not stance:
-        return f"On {basis}:" if basis else ""
-    return f"{stance}{f', on {basis}' if basis else ''}."
-
-
 def _prose(answer: Answer, numbers: Mapping[str, int]) -> Iterator[Block]:
     """The answer's sentences; quotes alone each by itself, as quotes."""
-    if any(s.text != s.citations[0].quote for s in answer.sentences):
+    if not words.quotes_only(answer):
         yield from rich.paragraph(_sentences(answer.sentences, numbers))
         return
     for sentence in answer.sentences:
@@ -171,10 +151,9 @@ def _prose(answer: Answer, numbers: Mapping[str, int]) -> Iterator[Block]:
 
 def _sentences(sentences: Sequence[CitedSentence], numbers: Mapping[str, int]) -> Iterator[Unit]:
     for n, sentence in enumerate(sentences):
-        text = _line(sentence.text)
-        stop = text[-1] if text.endswith((".", "!", "?")) else "."
+        text, stop = words.before_stop(_line(sentence.text))
         marks = Span(f" {_marks(sentence, numbers)}", italic=True)
-        yield unit(" " if n else "", text.removesuffix(stop), marks, stop)
+        yield unit(" " if n else "", text, marks, stop)
 
 
 def _marks(cited: CitedSentence | CitedPremise, numbers: Mapping[str, int]) -> str:
@@ -196,15 +175,12 @@ def _idea(idea: Idea, numbers: Mapping[str, int]) -> Iterator[Block]:
 
 
 def _premise(premise: CitedPremise, numbers: Mapping[str, int]) -> Unit:
-    text = _line(premise.text).rstrip(".")
-    said = f"You take as given: {text}. The papers {_SAID[premise.stance]} this"
+    said = _line(words.taken_as_given(premise))
     return unit(Span(said, bold=True), Span(f" {_marks(premise, numbers)}", italic=True), ".")
 
 
 def _conflict(conflict: CitedConflict, numbers: Mapping[str, int]) -> Iterator[Block]:
-    about = _line(conflict.about).rstrip(".")
-    head = f"The sources disagree: {about}." if about else "The sources disagree."
-    yield from rich.paragraph([unit(Span(head, bold=True))])
+    yield from rich.paragraph([unit(Span(_line(words.disagreement(conflict)), bold=True))])
     for side in conflict.sides:
         yield from rich.paragraph(_sentences([side], numbers), "rich_text_quote")
 
@@ -213,7 +189,7 @@ def _what_was_tried(answer: Answer) -> Iterator[str]:
     for query in answer.coverage.searches:
         yield f"Searched for: {_line(query)}\n"
     if answer.coverage.found:
-        yield f"Came near: {answer.coverage.found} papers, none with a sentence that answers it.\n"
+        yield f"Came near: {words.came_near(answer.coverage)}.\n"
     yield "Add papers on it with /scholar add and their arXiv ids or DOIs, and ask again."
 
 
@@ -230,17 +206,11 @@ def _reference(n: int, paper: Paper) -> Unit:
 
 def _small_print(answer: Answer) -> Iterator[str]:
     yield from answer.notes
-    for verdict in answer.verdicts:
-        if verdict.failed or verdict.action != "accept":
-            reasons = "" if verdict.failed else "; ".join(verdict.reasons)
-            yield f"Juror {vote(verdict)}{': ' if reasons else ''}{reasons}"
+    yield from words.dissent(answer)
     coverage = answer.coverage
-    counted = [verdict for verdict in answer.verdicts if not verdict.failed]
     parts = [f"Quotes from {coverage.read} of {coverage.found} papers found"]
-    if counted:
-        accepting = sum(verdict.action == "accept" for verdict in counted)
-        parts.append(f"{accepting} of {len(answer.verdicts)} jurors accept")
-    yield " · ".join([*parts, cost(answer.usage)])
+    parts += [words.accepted(answer), cost(answer.usage)]
+    yield " · ".join(filter(None, parts))
     if answer.outcome is Outcome.EVIDENCE:
         yield "These are quotes. For written answers, whoever runs this bot sets a model."
 

@@ -15,7 +15,7 @@ from scholar.report import to_markdown
 from scholar.slack import rich, words
 from scholar.slack.blocks import Message, Shown, evidence_of, mark, note, shown
 from scholar.slack.desk import Desk, Going
-from scholar.slack.live import QUIET, Live, Streams, find
+from scholar.slack.live import Live, Streams, arguments, find
 from scholar.slack.logs import without_secrets
 from scholar.slack.post import Poster, Refused, Unsure
 from scholar.slack.rich import Span, unit
@@ -116,7 +116,7 @@ class Bot:
     async def say(self, channel: str, message: Message, thread: str = "") -> str:
         """Post a message of the bot's own; its time stamp."""
         place = {"channel": channel, **({"thread_ts": thread} if thread else {})}
-        posted = await self.poster.call("chat.postMessage", **place, **_said(message))
+        posted = await self.poster.call("chat.postMessage", **place, **arguments(message))
         return str(posted.get("ts", ""))
 
     async def whisper(self, channel: str, user: str, text: str, thread: str = "") -> None:
@@ -130,7 +130,7 @@ class Bot:
             return
         place = {"channel": channel, "user": user, **({"thread_ts": thread} if thread else {})}
         try:
-            await self.poster.call("chat.postEphemeral", **place, **_said(message))
+            await self.poster.call("chat.postEphemeral", **place, **arguments(message))
         except Refused as error:
             if error.locked:
                 raise
@@ -138,7 +138,7 @@ class Bot:
 
     async def replace(self, channel: str, ts: str, message: Message) -> None:
         """Put another message in the place of one of the bot's own."""
-        await self.poster.call("chat.update", channel=channel, ts=ts, **_said(message))
+        await self.poster.call("chat.update", channel=channel, ts=ts, **arguments(message))
 
     # Being asked
 
@@ -160,7 +160,7 @@ class Bot:
             taken = self.store.take(ask, self.settings.user_per_day, self.settings.channel_per_day)
         except Spent as error:
             if self.store.first_time(f"spent:{ask.key}"):
-                said = words.spent(error, ask, self.settings)
+                said = words.spent(error, self.settings)
                 self.soon(self.whisper(ask.channel, ask.user, said, ask.thread))
             return
         if taken is not None:
@@ -329,10 +329,6 @@ class Bot:
             return
         question = f"You asked: {ask.question}"
         await self.say(ask.user, note(f"{text}\n{question}", bold="I could not answer there."))
-
-
-def _said(message: Message) -> dict[str, Any]:
-    return {"text": message.text, "blocks": list(message.blocks), **QUIET}
 
 
 def deeper(ask: Ask, key: str, user: str, preset: str) -> Ask:

@@ -134,11 +134,8 @@ async def _run_of(scholar: Scholar, ask: Ask) -> Going:
     """The run of `ask`: gone on with where it can be, else begun."""
     if ask.run and (known := await _known(scholar, ask)):
         return known
-    if ask.kind == "ideas":
-        return scholar.start_ideas(ask.question, thread=ask.scholar_thread, person=True)
-    return scholar.start(
-        ask.question, preset=ask.preset or None, thread=ask.scholar_thread, person=True
-    )
+    start = scholar.start_ideas if ask.kind == "ideas" else scholar.start
+    return start(ask.question, preset=ask.preset or None, thread=ask.scholar_thread, person=True)
 
 
 async def _known(scholar: Scholar, ask: Ask) -> Going | None:

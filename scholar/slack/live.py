@@ -154,7 +154,7 @@ class Live:
         for _ in range(self._poster.pace.tries):
             try:
                 found = await self._poster.call(
-                    "chat.postMessage", **self._place(), **_said(message)
+                    "chat.postMessage", **self._place(), **arguments(message)
                 )
                 return str(found["ts"])
             except Unsure:
@@ -217,7 +217,7 @@ class Live:
 
     async def _edit(self, message: Message) -> None:
         place = {"channel": self.ask.channel, "ts": self.ask.message}
-        await self._poster.call("chat.update", **place, **_said(message))
+        await self._poster.call("chat.update", **place, **arguments(message))
 
 
 async def find(poster: Poster, ask: Ask, marked: str) -> str:
@@ -240,7 +240,8 @@ async def find(poster: Poster, ask: Ask, marked: str) -> str:
     return ""
 
 
-def _said(message: Message) -> dict[str, Any]:
+def arguments(message: Message) -> dict[str, Any]:
+    """What Slack's methods that post or edit take `message` by."""
     return {"text": message.text, "blocks": list(message.blocks), **QUIET}
 
 

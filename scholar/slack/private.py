@@ -10,19 +10,31 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from scholar.errors import UsageError
-from scholar.library import Extract, Filters, Library, Stats
+from scholar.library import Atlas, Candidate, Extract, Filters, Library, Stats
+from scholar.library.atlas import MOST
 from scholar.library.strategies import DEFAULT
 from scholar.settings import Settings
-from scholar.values import Card, Fact, Hit, Paper, Passage, Reference
+from scholar.values import Card, Fact, Hit, Lesson, Paper, Passage, Reference
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 _NAME = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 
 
@@ -78,11 +90,9 @@ class Joint(Library):
     """Two libraries read as one. What is written, and what is not read from both, is `own`."""
 
     def __init__(self, shared: Library, own: Library) -> None:
+        vars(self).update(vars(own))
         self._shared = shared
         self._own = own
-        self._store = own._store
-        self._searcher = own._searcher
-        self.folder = own.folder
 
     async def _both(self, ask: Callable[[Library], Awaitable[T]]) -> tuple[T, T]:
         return await asyncio.gather(ask(self._shared), ask(self._own))
@@ -113,6 +123,11 @@ class Joint(Library):
         shared, own = await self._both(lambda library: library.passages_of(paper_id))
         return shared or own
 
+    async def collections(self) -> dict[str, int]:
+        """As `Library`; a paper of both counts twice."""
+        shared, own = await self._both(lambda library: library.collections())
+        return dict(Counter(shared) + Counter(own))
+
     async def references_of(self, paper_id: str) -> list[Reference]:
         """As `Library`."""
         shared, own = await self._both(lambda library: library.references_of(paper_id))
@@ -129,6 +144,11 @@ class Joint(Library):
     async def citations(self) -> list[tuple[str, str]]:
         """As `Library`."""
         return _each(*await self._both(lambda library: library.citations()))
+
+    async def atlas(self, used: Sequence[str], most: int = MOST) -> Atlas:
+        """As `Library`, of each about half as many."""
+        shared, own = await self._both(lambda library: library.atlas(used, most // 2))
+        return _one_atlas(shared, own, used)
 
     async def facts_of(self, passage_ids: Sequence[str]) -> list[Fact]:
         """As `Library`."""
@@ -159,9 +179,18 @@ class Joint(Library):
         known = {card.paper_id: card for card in (*own, *shared)}
         return list(known.values())
 
+    @property
+    def revision(self) -> int:
+        """As `Library`."""
+        return self._shared.revision + self._own.revision
+
     async def rate(self, passage_ids: Sequence[str], *, helpful: bool) -> int:
         """As `Library`."""
         return sum(await self._both(lambda library: library.rate(passage_ids, helpful=helpful)))
+
+    async def lessons(self, question: str, n: int) -> list[Lesson]:
+        """As `Library`; the likest of each in turn. What is learnt is kept in `own`."""
+        return _in_turn(*await self._both(lambda library: library.lessons(question, n)))[:n]
 
     async def search(
         self,
@@ -187,6 +216,34 @@ class Joint(Library):
     async def siblings(self, question: str, n: int) -> list[tuple[str, str]]:
         """As `Library`; the nearest of each in turn."""
         return _in_turn(*await self._both(lambda library: library.siblings(question, n)))[:n]
+
+    async def candidates(
+        self,
+        background: str,
+        entities: Sequence[str],
+        most: int = 100,
+        *,
+        without: Collection[str] = (),
+    ) -> list[Candidate]:
+        """As `Library`."""
+        shared, own = await self._both(
+            lambda library: library.candidates(background, entities, most, without=without)
+        )
+        return _nearest(shared, own)[:most]
+
+    async def inspirations(
+        self,
+        background: str,
+        entities: Sequence[str],
+        most: int = 10,
+        *,
+        without: Collection[str] = (),
+    ) -> list[Candidate]:
+        """As `Library`; the nearest of what each library has found unlike one another."""
+        shared, own = await self._both(
+            lambda library: library.inspirations(background, entities, most, without=without)
+        )
+        return _nearest(shared, own)[:most]
 
     async def extract_each(
         self, queries: Sequence[str], passages: Sequence[Passage], n: int
@@ -215,12 +272,8 @@ class Joint(Library):
         )
 
 
-def _each(shared: Iterable[T], own: Iterable[T]) -> list[T]:
-    found: list[T] = []
-    for each in (*shared, *own):
-        if each not in found:
-            found.append(each)
-    return found
+def _each(shared: Iterable[H], own: Iterable[H]) -> list[H]:
+    return list(dict.fromkeys((*shared, *own)))
 
 
 def _papers(shared: Iterable[Paper], own: Iterable[Paper]) -> list[Paper]:
@@ -231,3 +284,34 @@ def _papers(shared: Iterable[Paper], own: Iterable[Paper]) -> list[Paper]:
 def _in_turn(shared: Sequence[T], own: Sequence[T]) -> list[T]:
     longest = max(len(shared), len(own))
     return [each for i in range(longest) for each in (*own[i : i + 1], *shared[i : i + 1])]
+
+
+def _nearest(shared: Iterable[Candidate], own: Iterable[Candidate]) -> list[Candidate]:
+    known = {one.paper_id: one for one in (*own, *shared)}
+    return sorted(known.values(), key=lambda one: (-one.score, one.paper_id))
+
+
+def _one_atlas(shared: Atlas, own: Atlas, used: Collection[str]) -> Atlas:
+    """Both on one map, the papers `used` first. Vectors that are made of terms, or by another
+    embedder, mean something only beside those of their own library, so these lie apart.
+    """
+    by_words = shared.by_words or own.by_words
+    above, below = shared.vectors, own.vectors
+    if by_words or above.shape[1] != below.shape[1]:
+        above = np.pad(above, ((0, 0), (0, own.vectors.shape[1])))
+        below = np.pad(below, ((0, 0), (shared.vectors.shape[1], 0)))
+    found = [*shared.papers, *own.papers]
+    rows = {paper.id: n for n, paper in reversed(list(enumerate(found)))}
+    ids = sorted(rows, key=lambda id: (id not in used, rows[id]))
+    at = {id: n for n, id in enumerate(ids)}
+    return Atlas(
+        tuple(found[rows[id]] for id in ids),
+        np.concatenate([above, below])[[rows[id] for id in ids]],
+        by_words,
+        tuple(
+            (at[one.papers[a].id], at[one.papers[b].id])
+            for one in (shared, own)
+            for a, b in one.citations
+        ),
+        shared.total + own.total,
+    )

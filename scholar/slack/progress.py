@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from scholar import events
 from scholar.events import Event
 from scholar.report import vote
+from scholar.report.words import count
 from scholar.slack import rich
 from scholar.slack.blocks import Message, mark
 from scholar.slack.rich import Block, Span, unit
@@ -63,20 +64,20 @@ class Progress:
         match event:
             case events.Planned(steps):
                 asked = "; ".join(step.question for step in steps)
-                counted = f"{len(steps)} steps"
+                counted = count(len(steps), "step")
                 self._done("plan", f"{counted}: {asked}" if len(steps) > 1 else asked, counted)
                 self._doing("search")
             case events.Searched(_, _, titles, total):
                 self.papers |= dict.fromkeys(titles)
-                counted = f"{len(self.papers)} papers of {total}"
+                counted = f"{count(len(self.papers), 'paper')} of {total}"
                 self._done("search", f"{counted}: {'; '.join(self.papers)}", counted)
                 self._doing("read")
             case events.Read(quotes, papers, _):
-                self._done("read", f"{len(quotes)} quotes from {papers} papers")
+                self._done("read", f"{count(len(quotes), 'quote')} from {count(papers, 'paper')}")
                 self._doing("write")
             case events.Drafted(draft, revision, _):
                 revised = f", revision {revision}" if revision else ""
-                self._done("write", f"{len(draft.sentences)} sentences{revised}")
+                self._done("write", f"{count(len(draft.sentences), 'sentence')}{revised}")
                 self.votes.clear()
                 self._doing("jury")
             case events.Wrote(number, of, title, _):

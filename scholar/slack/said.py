@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scholar.report import reference
+from scholar.report.words import count
 from scholar.slack import adding, rich, watching, words
 from scholar.slack.adding import things_in
 from scholar.slack.blocks import Message, evidence_view, note
@@ -129,13 +130,14 @@ async def _add(bot: Bot, channel: str, user: str, named: str) -> None:
 async def _papers(bot: Bot, channel: str, user: str, wanted: str) -> None:
     papers = await bot.desk.papers(wanted)
     first = papers[:_SHOWN_PAPERS]
-    what = "papers" if not wanted else f"papers for “{wanted}”, the best first"
-    lines = [unit(Span(f"{len(papers)} {what}\n", bold=True))]
+    counted = count(len(papers), "paper")
+    what = f" for “{wanted}”, the best first" if wanted else ""
+    lines = [unit(Span(f"{counted}{what}\n", bold=True))]
     lines += [unit(f"•  {reference(paper)}\n") for paper in first]
     if len(papers) > len(first):
         lines.append(unit(f"and {len(papers) - len(first)} more; name words to narrow it down."))
     blocks = rich.pages(rich.paragraph(lines))[0]
-    await bot.say_to(channel, user, Message(f"{len(papers)} papers", tuple(blocks)))
+    await bot.say_to(channel, user, Message(counted, tuple(blocks)))
 
 
 def shortcut(bot: Bot, body: Payload) -> None:

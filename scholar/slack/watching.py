@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from scholar.errors import RunError, ScholarError
+from scholar.errors import RunTaken, ScholarError
 from scholar.journal.watches import Watch
 from scholar.report import reference
+from scholar.report.words import count
 from scholar.slack import rich
 from scholar.slack.blocks import Message, note, preview
 from scholar.slack.bot import Bot
@@ -67,17 +68,26 @@ async def _told_of(bot: Bot, watch: Watch) -> None:
     channel = watch.place.rpartition(" ")[2]
     try:
         report = await look(bot.desk.scholar, watch)
-    except RunError:
+    except RunTaken:
         return  # another process is at it
     except ScholarError as error:
-        await bot.complain(error)
+        if await _put_off(bot, watch):
+            await bot.complain(error)
         return
     if report.status == "failed":
-        # Tried again tomorrow, not every minute.
-        await bot.desk.watches.put(replace(watch, checked=bot.desk.clock()))
+        await _put_off(bot, watch)
     elif report.status in ("first", "changed"):
         blocks = rich.pages(list(_body(report)))[0]
         await bot.say(channel, Message(f"Of new papers: {preview_of(report)}", tuple(blocks)))
+
+
+async def _put_off(bot: Bot, watch: Watch) -> bool:
+    """Have it looked at again tomorrow, not every minute; False where it was removed meanwhile."""
+    watches = bot.desk.watches
+    kept = any(each.watch_id == watch.watch_id for each in await watches.all())
+    if kept:
+        await watches.put(replace(watch, checked=bot.desk.clock()))
+    return kept
 
 
 def preview_of(report: Report) -> str:
@@ -103,4 +113,4 @@ def _body(report: Report) -> Iterator[Block]:
 
 def _listed(watches: Sequence[Watch]) -> Message:
     lines = [unit(Span(f"{each.watch_id}  ", bold=True), f"{each.question}\n") for each in watches]
-    return Message(f"{len(watches)} standing questions", tuple(rich.paragraph(lines)))
+    return Message(count(len(watches), "standing question"), tuple(rich.paragraph(lines)))

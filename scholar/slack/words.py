@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from scholar.errors import ScholarError
+from scholar.report.words import count
 from scholar.settings import Slack
 from scholar.slack.post import Refused, Unsure
-from scholar.slack.store import Ask, Spent
+from scholar.slack.store import Spent
 
 HELP = """\
 Mention me with a question, or write to me directly, and I answer from the papers of the library, \
@@ -35,13 +36,13 @@ def in_words(error: BaseException) -> str:
     return UNEXPECTED
 
 
-def spent(error: Spent, ask: Ask, allowed: Slack) -> str:
+def spent(error: Spent, allowed: Slack) -> str:
     """That a day's allowance is used up, whose, and what to do."""
     mine = error.whose == "user"
     cap = allowed.user_per_day if mine else allowed.channel_per_day
     caps = [
-        f"{n:,} {what}"
-        for what, n in (("questions", cap.questions), ("tokens", cap.tokens))
+        count(n, what)
+        for what, n in (("question", cap.questions), ("token", cap.tokens))
         if n is not None
     ]
     caps += [f"${cap.dollars:g}"] if cap.dollars is not None else []
