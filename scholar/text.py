@@ -47,6 +47,16 @@ def plain(text: str) -> str:
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSHOWN)
 
 
+def one_line(text: str) -> str:
+    """`text` as `plain` has it, on one line, with single spaces."""
+    return " ".join(plain(text).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, ended by an ellipsis where it has more than `most` characters; at most so many."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def addresses(text: str) -> frozenset[str]:
     """The addresses in `text` that something may turn into a link, in small letters.
 

@@ -168,7 +168,7 @@ def test_a_new_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
 
 
 def document_of(shown: Answer) -> docx.document.Document:
-    return docx.Document(io.BytesIO(to_docx(shown)))
+    return docx.Document(io.BytesIO(to_docx(Dossier(shown))))
 
 
 def text_of(shown: Answer) -> list[str]:
