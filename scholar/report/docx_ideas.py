@@ -13,7 +13,8 @@ class IdeasWriter(Writer):
 
     def __init__(self, dossier: Dossier) -> None:
         answer = dossier.answer
-        super().__init__(answer, answer.ideas[0].title if answer.proposal else answer.question)
+        title = answer.ideas[0].title if answer.proposal else f"Ideas: {answer.question}"
+        super().__init__(answer, title)
         self._not_kept = idea_words.not_kept(answer, dossier.events)
 
     def written(self) -> bytes:
@@ -24,7 +25,7 @@ class IdeasWriter(Writer):
             self._ideas()
         self.sources()
         lines = [words.looked_at(self.answer), *self.answer.notes, *idea_words.footer(self.answer)]
-        lines += [f"Proposed and not kept by that title: {line}" for line in self._not_kept]
+        lines += [f"Proposed on the way, not kept by that title: {line}" for line in self._not_kept]
         self.about("About this", lines)
         return self.saved()
 
@@ -41,10 +42,11 @@ class IdeasWriter(Writer):
             self._idea(idea)
 
     def _at_a_glance(self) -> None:
-        grid = self.table("", "Idea", "Novelty", "Jury")
+        grid = self.table("Idea", "Novelty", "Jury")
         for idea in self.answer.ideas:
+            novelty = idea_words.VERDICTS[idea_words.verdict(idea)]
             standing = idea_words.standing(idea, self.answer) or "not ranked"
-            cells = (idea.id, idea.title, idea_words.VERDICTS[idea_words.verdict(idea)], standing)
+            cells = (f"{idea.id}  {idea.title}", novelty, standing)
             for place, text in zip(grid.add_row().cells, cells, strict=True):
                 small(place.paragraphs[0], fit(text))
 

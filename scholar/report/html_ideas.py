@@ -75,6 +75,7 @@ class IdeasPage(Page):
         listed = () if answer.proposal else answer.ideas
         self.ideas = [self._idea(f"idea-{n}", idea) for n, idea in enumerate(listed, start=1)]
         self.why = answer.notes[:1] if answer.outcome is not Outcome.ANSWERED else ()
+        self.beside = answer.notes[len(self.why) :]
         self.not_kept = list(map(one_line, idea_words.not_kept(answer, dossier.events)))
         self.footer = list(map(one_line, idea_words.footer(answer)))
 
