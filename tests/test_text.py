@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scholar.text import figures, paragraphs, sentences
+from scholar.text import figures, one_line, paragraphs, sentences, shortened
 
 PIECES = st.sampled_from(
     [
@@ -94,3 +94,23 @@ def test_the_figures_of_a_text_are_its_numbers_but_not_those_of_names(
 
 def test_number_words_are_figures_where_they_are_asked_for() -> None:
     assert figures("recall at five", spelled=True) == {Decimal(5)}
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("walks", 5, "walks"),
+        ("walks on", 5, "walk…"),
+        ("two walks", 5, "two…"),
+        ("", 5, ""),
+    ],
+)
+def test_a_long_text_ends_in_an_ellipsis_and_keeps_to_its_length(
+    text: str, most: int, shown: str
+) -> None:
+    assert shortened(text, most) == shown
+    assert len(shown) <= most
+
+
+def test_a_line_has_single_spaces_and_nothing_that_steers_a_terminal() -> None:
+    assert one_line(" Two\n\nlines\t of \x1b[31m\u202e text\ud800 ") == "Two lines of [31m text"
