@@ -57,10 +57,7 @@ Line = tuple[str, str]
 
 def show(row: RunRow, told: Sequence[Told], console: Console) -> None:
     """Print the story of a run, at the width of `console`."""
-    with console.capture() as captured:
-        for text in _lines(row, told, console):
-            console.print(text)
-    console.file.write("\n".join(line.rstrip(" ") for line in captured.get().splitlines()) + "\n")
+    report.write_block(console, *_lines(row, told, console))
 
 
 def _lines(row: RunRow, told: Sequence[Told], console: Console) -> Iterator[Text]:

@@ -57,6 +57,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def plain_line(text: str) -> str:
+    """`text` as `plain` has it, with all its white space as single blanks."""
+    return one_line(plain(one_line(text)))
+
+
 def shortened(text: str, most: int) -> str:
     """`text`, cut at `most` characters, a final "…" counted in."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

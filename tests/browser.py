@@ -149,11 +149,6 @@ class Browser:
         """The page as it is printed."""
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
-    def picture(self, file: Path, *, whole: bool = True) -> None:
-        """Write what the page looks like to `file`, a PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(shot["data"]))
-
     def told(self, method: str) -> list[dict[str, Any]]:
         """What the browser has told by `method` since the page was opened."""
         return [event["params"] for event in self.events if event["method"] == method]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from importlib import resources
 from pathlib import Path
 
+import docx
 import jsonschema
 import pytest
 from inventive import inventive
@@ -61,6 +63,60 @@ def test_ideas_are_printed_as_json_and_as_markdown_and_one_is_refined_from_the_j
     shown = cli("ideas", "refine", ".2", "--from", str(kept))
     assert "Nearest prior work" in shown.out
     assert "[1" in shown.out
+
+
+def test_ideas_and_a_proposal_are_written_to_files_and_exported(
+    cli: Run,  # noqa: F811
+    ideator: ModelServer,
+    tmp_path: Path,
+) -> None:
+    names = [str(tmp_path / f"ideas{ending}") for ending in (".html", ".docx", ".md", ".json")]
+    outs = [part for name in names for part in ("--out", name)]
+    ran = cli("ideas", "graph walks", "-n", "2", *outs, "--json")
+    assert ran.code == 0
+    page, document, markdown, data = (Path(name).read_bytes() for name in names)
+    assert data.decode() == ran.out
+    titles = [idea["title"] for idea in ran.json["ideas"]]
+    assert all(title in page.decode() for title in titles)
+    assert 'class="near"' in page.decode()
+    assert all(title in markdown.decode() for title in titles)
+    text = [paragraph.text for paragraph in docx.Document(io.BytesIO(document)).paragraphs]
+    assert f"1. {titles[0]}" in text
+    exported = tmp_path / "exported.HTML"
+    assert cli("runs", "export", ran.json["run_id"], "--out", str(exported)).code == 0
+    assert exported.read_bytes() == page
+    proposal = tmp_path / "proposal.html"
+    refined = cli("ideas", "refine", f"{ran.json['run_id'][:6]}.2", "--out", str(proposal))
+    assert refined.code == 0
+    assert f'<h1 dir="auto">{titles[1]}</h1>' in proposal.read_text()
+
+
+def test_ideas_that_waited_for_a_choice_are_written_with_what_was_dropped(
+    cli: Run,  # noqa: F811
+    ideator: ModelServer,
+    tmp_path: Path,
+) -> None:
+    page = tmp_path / "ideas.html"
+    ran = cli("ideas", "graph walks", "-n", "2", "--interactive", "--out", str(page))
+    assert ran.code == 7
+    assert not page.exists()
+    [row] = cli("runs", "list", "--json").json
+    resumed = cli("runs", "resume", row["run_id"], "--reply", "drop 2", "--out", str(page))
+    assert resumed.code == 0
+    beside = page.read_text().partition('id="beside"')[2]
+    assert "not kept by that title" in beside
+    assert "”: nothing found has it</li>" in beside
+
+
+def test_a_name_that_says_no_form_is_refused_before_ideas_are_asked_for(
+    cli: Run,  # noqa: F811
+    ideator: ModelServer,
+) -> None:
+    for arguments in (["graph walks"], ["refine", "ab.1", "--from", "x.json"]):
+        ran = cli("ideas", *arguments, "--out", "ideas.txt")
+        assert ran.code == 2
+        assert "says no form" in ran.complaints[0]
+    assert not ideator.requests
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,27 @@ def test_a_run_is_listed_shown_exported_and_removed(
     assert not list((tmp_path / "home" / "traces").glob("*"))
 
 
+def test_what_a_run_or_a_thread_is_exported_to_is_written_whole_or_not_at_all(
+    cli: Run, server: ModelServer, tmp_path: Path
+) -> None:
+    cli("ask", QUESTION, "--thread", "walks")
+    run_id = only_run(cli)["run_id"]
+    for what, name in (("runs", "run.json"), ("threads", "thread.md"), ("threads", "t.json")):
+        named = run_id if what == "runs" else "walks"
+        file = tmp_path / name
+        file.write_text("old")
+        file.chmod(0o640)
+        ran = cli(what, "export", named, "--out", str(file))
+        assert ran.code == 0
+        assert ran.err.splitlines()[-1] == f"written to {file}"
+        assert file.read_text() != "old"
+        assert file.stat().st_mode & 0o777 == 0o640
+        gone = cli(what, "export", named, "--out", str(tmp_path / "gone" / name))
+        assert gone.code == 5
+        assert "choose another place with --out" in gone.complaints[0]
+    assert not list(tmp_path.glob(".*.part"))
+
+
 def test_a_run_is_played_again_without_a_model(
     cli: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

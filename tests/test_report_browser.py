@@ -20,6 +20,7 @@ from papers import GAIN, NO_GAIN, SHELF
 from test_report import answer, citation, disagreeing, every_kind
 from test_report_files import reviewed
 from test_report_html import call, evil_dossier, timed
+from test_report_ideas import DAMPING, evil_ideas, evil_proposal, proposed, refined
 
 from scholar.events import Began, Ended
 from scholar.library import Library
@@ -108,6 +109,10 @@ async def write_pages(folder: Path, shelf: Library) -> None:
         "review": reviewed(),
         "many": many_quotes(),
         "one": answer(),
+        "ideas": proposed(),
+        "proposal": refined(),
+        "evil ideas": evil_ideas(),
+        "evil proposal": evil_proposal(),
     }
     for name, shown in kinds.items():
         files.save(await gather(shown, shelf, RUN), folder / f"{name}.html")
@@ -207,6 +212,34 @@ async def test_without_scripts_a_citation_leads_to_its_open_passage(
         chromium.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
+@pytest.mark.parametrize("width", [400, 1200])
+async def test_the_nearest_prior_work_of_an_idea_opens_in_its_passage(
+    chromium: Browser, pages: dict[str, Path], width: int
+) -> None:
+    chromium.open(pages["ideas"], width)
+    chromium.click("#idea-1 .near a.cite")
+    assert "Lovelace et al. 2024, p. 3 · Part 1" in reader(chromium)
+    assert chromium.run("document.querySelector('#reader mark').innerText") == DAMPING
+    assert chromium.run("document.querySelector('.current').className") == "near current"
+    chromium.press("Escape")
+    chromium.click(".glance a")
+    assert chromium.run("location.hash") == "#idea-1"
+    assert not complaints(chromium)
+
+
+async def test_without_scripts_a_quote_of_an_idea_is_reached_too(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.open(pages["ideas"])
+        chromium.click("#idea-1 .near a.cite")
+    finally:
+        chromium.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert chromium.run("location.hash") == "#q-1a"
+    assert chromium.run("document.querySelector('#q-1a').closest('details').open")
+
+
 async def test_no_page_asks_for_anything_or_complains(
     chromium: Browser, pages: dict[str, Path]
 ) -> None:
@@ -248,7 +281,8 @@ async def test_nothing_scrolls_sideways(
 async def test_every_text_stands_out_from_what_is_behind_it(
     chromium: Browser, pages: dict[str, Path], scheme: str
 ) -> None:
-    for name in ("review", "conflicting", "evidence", "no evidence", "model failed"):
+    kinds = ("review", "conflicting", "evidence", "no evidence", "model failed")
+    for name in (*kinds, "ideas", "proposal"):
         chromium.open(pages[name], prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
         if chromium.run("!!document.querySelector('a.cite')"):
             chromium.click("a.cite")
@@ -270,6 +304,16 @@ def printed(chromium: Browser, page: Path) -> str:
     read = pypdf.PdfReader(io.BytesIO(chromium.pdf()))
     text = " ".join(page.extract_text() for page in read.pages)
     return re.sub(r"\s+", "", text)
+
+
+async def test_in_print_every_idea_has_its_quotes(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    text = printed(chromium, pages["ideas"])
+    for quote, times in ((GAIN, 2), (NO_GAIN, 1), (DAMPING, 1)):
+        assert text.count(re.sub(r"\s+", "", quote)) == times
+    assert "Nearestpriorwork" in text
+    assert "p.3" in text
 
 
 @pytest.mark.parametrize("kind", ["review", "evidence", "conflicting"])

@@ -130,21 +130,30 @@ from scholar.report.dossier import Dossier
 from scholar.values import Answer, Outcome
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:
-    files.save(Dossier(Answer("r1", "Q", Outcome.NO_EVIDENCE)), Path(sys.argv[1]))
+    if sys.argv[2] == "save":
+        files.save(Dossier(Answer("r1", "Q", Outcome.NO_EVIDENCE)), Path(sys.argv[1]))
+    else:
+        files.write_text(Path(sys.argv[1]), "new" * 100)
 except ReportError as error:
     print(error)
 """
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["save", "write_text"])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, by: str) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
     ran = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FULL, str(path), by], capture_output=True, text=True, check=True
     )
     assert "could not be written" in ran.stdout
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_text_is_written_also_where_it_has_halves_of_characters(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a.md", "é \ud800.")
+    assert (tmp_path / "a.md").read_text("utf-8") == "é ?."
 
 
 def test_a_file_that_is_replaced_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
@@ -168,7 +177,7 @@ def test_a_new_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
 
 
 def document_of(shown: Answer) -> docx.document.Document:
-    return docx.Document(io.BytesIO(to_docx(shown)))
+    return docx.Document(io.BytesIO(to_docx(Dossier(shown))))
 
 
 def text_of(shown: Answer) -> list[str]:

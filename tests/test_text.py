@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scholar.text import encodable, figures, one_line, paragraphs, sentences, shortened
+from scholar.text import encodable, figures, one_line, paragraphs, plain_line, sentences, shortened
 
 PIECES = st.sampled_from(
     [
@@ -106,6 +106,10 @@ def test_what_is_too_long_is_cut_with_a_mark_that_counts(text: str, most: int, c
 
 def test_one_line_has_single_blanks_alone() -> None:
     assert one_line("  a\n\tb\u2028 c ") == "a b c"
+
+
+def test_a_plain_line_has_nothing_either_that_steers_a_terminal() -> None:
+    assert plain_line(" Two\n\nlines\t of \x1b[31m\u202e text\ud800 ") == "Two lines of [31m text"
 
 
 @given(st.text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,16 +43,27 @@ class Asked:
         )
 
 
-async def propose(asked: Asked, sources: list[str], flags: dict[str, Any], form: Form) -> int:
-    """Propose ideas, show what happens on standard error, and print them."""
-    return _print(await drive(flags, sources, asked.start, Reports()), form)
+async def propose(
+    asked: Asked,
+    sources: list[str],
+    flags: dict[str, Any],
+    form: Form,
+    files: Sequence[str] = (),
+) -> int:
+    """Propose ideas, show what happens on standard error, print them, and write them to `files`."""
+    reports = Reports(files)
+    return _print(await drive(flags, sources, asked.start, reports), reports, form)
 
 
-async def refine(name: str, file: str, flags: dict[str, Any], form: Form) -> int:
-    """Work an idea out into a proposal and print it; `file` is what `--json` of its run gave.
+async def refine(
+    name: str, file: str, flags: dict[str, Any], form: Form, files: Sequence[str] = ()
+) -> int:
+    """Work an idea out into a proposal, print it, and write it to `files`; `file` is what `--json`
+    of its run gave.
 
     Raises UsageError where there is no such idea.
     """
+    reports = Reports(files)
     run_id, _, idea_id = name.rpartition(".")
     if not idea_id or not (run_id or file):
         raise UsageError(
@@ -67,7 +79,7 @@ async def refine(name: str, file: str, flags: dict[str, Any], form: Form) -> int
     def start(scholar: Scholar) -> Run:
         return scholar.start_proposal(topic, idea)
 
-    return _print(await drive(flags, [], start, Reports()), form)
+    return _print(await drive(flags, [], start, reports), reports, form)
 
 
 def _from_file(file: str, idea_id: str) -> tuple[str, Idea]:
@@ -90,7 +102,7 @@ async def _of_run(run_id: str, idea_id: str) -> tuple[str, Idea]:
     return answer.question, idea
 
 
-def _print(answer: Answer | Waits, form: Form) -> int:
+def _print(answer: Answer | Waits, reports: Reports, form: Form) -> int:
     if isinstance(answer, Waits):
         return answer.show()
     if form == "json":
@@ -101,5 +113,6 @@ def _print(answer: Answer | Waits, form: Form) -> int:
         err.print()
         report.show(answer, out)
         err.print(f"scholar runs show {answer.run_id}", style="dim")
+    unwritten = reports.write()
     shown = form == "terminal" and out.is_terminal
-    return exit_code_of(answer, shown=shown, json=form == "json")
+    return exit_code_of(answer, shown=shown, json=form == "json") or unwritten

@@ -14,9 +14,10 @@ from typing import Any
 from scholar import report, settings, story, telling
 from scholar.cli.common import err, notice, out, print_columns, print_json
 from scholar.cli.writing import Reports, traced
-from scholar.errors import RunError, UsageError
+from scholar.errors import RunError
 from scholar.journal import Journal, RunRow
 from scholar.library import Library
+from scholar.report import files
 from scholar.values import Call, Usage
 
 SHOWN = 30
@@ -153,14 +154,10 @@ async def _report(row: RunRow, where: str) -> int:
 
 
 def write(where: str, text: str) -> None:
-    """Write `text` to the file `where`; raises UsageError where it cannot be written."""
-    try:
-        Path(where).write_text(text, "utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{where} cannot be written ({error.strerror}); name another file."
-        ) from None
-    err.print(f"Written to {where}.", style="dim")
+    """Write `text` to the file `where`; raises ReportError where it cannot be written."""
+    path = Path(where).expanduser()
+    files.write_text(path, text)
+    err.print(report.plain(f"written to {path}"), style="dim", soft_wrap=True)
 
 
 async def remove(run_ids: Sequence[str]) -> int:

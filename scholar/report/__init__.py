@@ -8,10 +8,11 @@ from rich.console import Console
 
 from scholar.report import ideas, json, markdown, terminal
 from scholar.report.json import json_text, paper_to_json
-from scholar.report.terminal import hanging
+from scholar.report.terminal import hanging, write_block
 from scholar.report.words import (
     NOT_SAID,
     SET_A_MODEL,
+    about_ideas,
     authors,
     citations_of,
     cost,
@@ -40,12 +41,13 @@ __all__ = [
     "to_json",
     "to_markdown",
     "vote",
+    "write_block",
 ]
 
 
 def show(answer: Answer, console: Console) -> None:
     """Print an answer, or the ideas or the proposal that it is."""
-    if _is_about_ideas(answer):
+    if about_ideas(answer):
         ideas.show(answer, console)
     else:
         terminal.show(answer, console)
@@ -53,13 +55,9 @@ def show(answer: Answer, console: Console) -> None:
 
 def to_json(answer: Answer) -> dict[str, Any]:
     """An answer as plain data, as `answer.schema.json` or `ideas.schema.json` describes it."""
-    return ideas.to_json(answer) if _is_about_ideas(answer) else json.to_json(answer)
+    return ideas.to_json(answer) if about_ideas(answer) else json.to_json(answer)
 
 
 def to_markdown(answer: Answer) -> str:
     """An answer, or the ideas or the proposal that it is, as Markdown."""
-    return ideas.to_markdown(answer) if _is_about_ideas(answer) else markdown.to_markdown(answer)
-
-
-def _is_about_ideas(answer: Answer) -> bool:
-    return bool(answer.ideas or answer.proposal)
+    return ideas.to_markdown(answer) if about_ideas(answer) else markdown.to_markdown(answer)

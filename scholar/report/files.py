@@ -10,10 +10,12 @@ from pathlib import Path
 
 from scholar.errors import ReportError, UsageError
 from scholar.report.dossier import Dossier
-from scholar.report.json import json_text, to_json
+from scholar.report.json import json_text
 
 
 def _json(dossier: Dossier) -> bytes:
+    from scholar.report import to_json
+
     return f"{json_text(to_json(dossier.answer))}\n".encode()
 
 
@@ -38,7 +40,7 @@ def _html(dossier: Dossier) -> bytes:
 def _docx(dossier: Dossier) -> bytes:
     from scholar.report.docx import to_docx
 
-    return to_docx(dossier.answer)
+    return to_docx(dossier)
 
 
 FORMS: dict[str, Callable[[Dossier], bytes]] = {
@@ -71,7 +73,18 @@ def save(dossier: Dossier, path: Path) -> None:
 
     Raises ReportError where it cannot be written.
     """
-    content = FORMS[path.suffix.lower()](dossier)
+    _write(path, FORMS[path.suffix.lower()](dossier))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to the file `path`, whole or not at all; halves of characters become `?`.
+
+    Raises ReportError where it cannot be written.
+    """
+    _write(path, text.encode("utf-8", "replace"))
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         _replace(Path(os.path.realpath(path)), content)
     except OSError as error:

@@ -2,225 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator
 
-import jinja2
-
-from scholar import __version__
 from scholar.report import words
 from scholar.report.dossier import Dossier
-from scholar.report.excerpt import Paragraph, excerpt
-from scholar.report.marks import Marks
-from scholar.report.plot import plot
-from scholar.report.timeline import Bar, Timeline, timeline
-from scholar.text import plain
-from scholar.values import Answer, Citation, CitedSentence, Outcome, Paper, Passage, Verdict
-
-AUTHORS = 6
-"""Authors of a paper that are named; more would fill a phone with names."""
-_OUTCOMES = {
-    Outcome.ANSWERED: "Answered",
-    Outcome.EVIDENCE: "Quotes only",
-    Outcome.PARTIAL: "Answered in part",
-    Outcome.CONFLICTING: "The sources disagree",
-    Outcome.NO_EVIDENCE: "Not answered",
-    Outcome.BUDGET_SPENT: "Cut short: the budget is spent",
-    Outcome.TOOLS_FAILED: "Cut short: a tool failed",
-    Outcome.MODEL_FAILED: "Cut short: the model failed",
-    Outcome.CANCELLED: "Cancelled",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A citation in the text: `id` of the quote it leads to, and who is cited, in words."""
-
-    label: str
-    id: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    text: str
-    stop: str
-    marks: tuple[_Mark, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Quote:
-    """A quote in its passage; `page_address` opens it at the publisher's, where that is known."""
-
-    id: str
-    label: str
-    text: str
-    paper: str
-    place: str
-    paragraphs: tuple[Paragraph, ...]
-    page_address: str
-    page: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A paper of the bibliography with its quotes."""
-
-    number: int
-    short: str
-    title: str
-    by: str
-    remarks: tuple[str, ...]
-    name: str
-    address: str
-    retracted: bool
-    quotes: tuple[_Quote, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A paragraph and the quotes that it cites for the first time: its notes in print."""
-
-    sentences: tuple[_Sentence, ...]
-    notes: tuple[_Quote, ...]
+from scholar.report.frame import Page, rendered, spent
+from scholar.report.html_ideas import IdeasPage
+from scholar.values import Answer, Outcome
 
 
 def to_html(dossier: Dossier) -> str:
-    """The report of `dossier`. Everything that comes from outside is escaped, and the page allows
-    itself no other style and script than its own.
-    """
-    page = _Page(dossier)
-    style, script = _file("page.css"), _file("page.js")
-    return _template().render(
-        page=page,
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        version=__version__,
-    )
+    """The report of `dossier`, an answer or the ideas or the proposal that it is."""
+    if words.about_ideas(dossier.answer):
+        return rendered("ideas.html", IdeasPage(dossier))
+    return rendered("answer.html", _AnswerPage(dossier))
 
 
-class _Page:
-    """What the template shows, under the names it uses."""
+class _AnswerPage(Page):
+    """An answer or a review."""
 
     def __init__(self, dossier: Dossier) -> None:
         answer = dossier.answer
-        self.answer = answer
-        self.words = words
-        self.question = _line(answer.question)
-        self.outcome = _OUTCOMES[answer.outcome]
-        self._marks = Marks(answer)
-        self._passages = dossier.passages
-        self._noted: set[Citation] = set()
-        self._quotes = {
-            citation: self._quote(citation, paper)
-            for paper in answer.bibliography
-            for citation in self._marks.quotes[paper.id]
-        }
-        self.papers = {paper.id: paper for paper in answer.bibliography}
-        self.numbers = words.numbers_of(answer)
-        self.sources = [self._source(paper) for paper in answer.bibliography]
+        kind = "review" if answer.review else "answer"
+        super().__init__(dossier, kind=kind, title=answer.question)
         self.finding = words.finding(answer)
         self.quotes_only = bool(answer.sentences) and words.quotes_only(answer)
         self.nothing_found = answer.outcome is Outcome.NO_EVIDENCE
-        self.plot = plot(dossier.atlas, self.numbers) if dossier.atlas else None
-        self.timeline = timeline(dossier.events)
-        self.asked = _date(dossier)
-        self.jurors = [_juror(verdict) for verdict in answer.verdicts]
         self.facts = list(_facts(answer))
-
-    def prose(self, sentences: Sequence[CitedSentence]) -> list[_Block]:
-        """`sentences` in paragraphs of a length that can be read."""
-        return [self.block(part) for part in words.paragraphs(sentences)]
-
-    def block(self, sentences: Sequence[CitedSentence]) -> _Block:
-        """One paragraph."""
-        shown = tuple(self.sentence(s) for s in sentences)
-        return _Block(shown, self.notes(c for s in sentences for c in s.citations))
-
-    def sentence(self, sentence: CitedSentence) -> _Sentence:
-        """One sentence with its marks."""
-        text, stop = words.before_stop(_line(sentence.text))
-        return _Sentence(text, stop, self.marks(sentence.citations))
-
-    def marks(self, citations: Sequence[Citation]) -> tuple[_Mark, ...]:
-        """The marks of `citations`, each once, in the order of the sources."""
-        return tuple(self._mark(citation) for citation in self._marks.ordered(citations))
-
-    def notes(self, citations: Iterable[Citation]) -> tuple[_Quote, ...]:
-        """The quotes of those `citations` that were not in any notes before."""
-        fresh = [c for c in self._marks.ordered(list(citations)) if c not in self._noted]
-        self._noted.update(fresh)
-        return tuple(self._quotes[citation] for citation in fresh)
-
-    def _mark(self, citation: Citation) -> _Mark:
-        label = self._marks.of(citation)
-        page = f", page {citation.page}" if citation.page else ""
-        who = words.short(self.papers[citation.paper_id])
-        return _Mark(label, f"q-{label}", f"Quote {label}: {who}{page}")
-
-    def _quote(self, citation: Citation, paper: Paper) -> _Quote:
-        label = self._marks.of(citation)
-        passage = self._passages.get(citation.passage_id)
-        return _Quote(
-            f"q-{label}",
-            label,
-            _line(citation.quote),
-            words.short(paper),
-            _place(citation, passage),
-            excerpt(citation, passage),
-            _page_address(paper, citation.page),
-            citation.page,
-        )
-
-    def _source(self, paper: Paper) -> _Source:
-        when = str(paper.year) if paper.year else ""
-        who = ", ".join(map(_line, paper.authors[:AUTHORS]))
-        who += " et al." if len(paper.authors) > AUTHORS else ""
-        return _Source(
-            self.numbers[paper.id],
-            words.short(paper),
-            _line(paper.title),
-            " · ".join(part for part in (who, when, _line(paper.venue)) if part),
-            tuple(plain(remark).strip("()[]") for remark in words.remarks(paper)),
-            plain(words.identifier(paper)),
-            words.address(paper),
-            paper.retracted,
-            tuple(self._quotes[citation] for citation in self._marks.quotes[paper.id]),
-        )
-
-
-def _line(text: str) -> str:
-    return " ".join(plain(text).split())
-
-
-def _place(citation: Citation, passage: Passage | None) -> str:
-    page = f"p. {citation.page}" if citation.page else ""
-    section = _line(passage.section) if passage else ""
-    return " · ".join(part for part in (page, section) if part)
-
-
-def _page_address(paper: Paper, page: int | None) -> str:
-    """Where a browser opens the paper at that page; only arXiv's addresses can be known."""
-    arxiv = words.arxiv_name(paper)
-    return f"https://arxiv.org/pdf/{quote(arxiv)}#page={page}" if arxiv and page else ""
-
-
-def _juror(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "name": _line(verdict.juror),
-        "vote": words.voted(verdict),
-        "accepts": verdict.action == "accept" and not verdict.failed,
-        "reasons": [_line(reason) for reason in verdict.reasons],
-    }
 
 
 def _facts(answer: Answer) -> Iterator[str]:
@@ -229,76 +37,4 @@ def _facts(answer: Answer) -> Iterator[str]:
     yield f"{coverage.read} of {words.count(coverage.found, 'paper')} quoted"
     if accepted := words.accepted(answer):
         yield accepted
-    usage = answer.usage
-    if usage.calls:
-        yield words.count(usage.calls, "call")
-        yield "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"
-    yield f"{usage.seconds:.1f} s"
-
-
-def _date(dossier: Dossier) -> str:
-    if not dossier.events:
-        return ""
-    began = datetime.fromtimestamp(dossier.events[0][0], UTC).astimezone()
-    return f"{began.day} {began:%B %Y}"
-
-
-def _hash(text: str) -> str:
-    """As a content security policy names the text of an element."""
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath("page", name).read_text("utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(_file),
-    )
-    environment.filters |= {
-        "plain": _line,
-        "seconds": _seconds,
-        "node": _node,
-        "at": _at,
-        "wide": _wide,
-        "capitalise": lambda text: text[:1].upper() + text[1:],
-    }
-    return environment.get_template("page.html")
-
-
-def _seconds(value: float) -> str:
-    """As in `0.4 s`, `2 min 5 s` and `9 h 3 min`."""
-    if value < 100:
-        return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
-
-
-_NODES = {
-    "compose": "write",
-    "section": "sections",
-    "sum_up": "summary",
-    "deliberate": "jury",
-}
-"""What a reader calls the nodes whose names do not say it."""
-
-
-def _node(name: str) -> str:
-    return _NODES.get(name, name.replace("_", " "))
-
-
-def _at(timeline: Timeline, seconds: float) -> float:
-    """A moment of `timeline` in thousandths of it."""
-    return round(1000 * seconds / (timeline.seconds or 1.0), 1)
-
-
-def _wide(timeline: Timeline, bar: Bar) -> float:
-    """The length of `bar`, as `_at`; what is very short is a line."""
-    return max(4.0, round(_at(timeline, bar.end) - _at(timeline, bar.start), 1))
+    yield from spent(answer.usage)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,28 +11,16 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from scholar.errors import UsageError
+from scholar.report.idea_words import compared, fields, footer, told
 from scholar.report.json import paper_to_json
 from scholar.report.markdown import escaped, references
 from scholar.report.marks import Marks
-from scholar.report.terminal import hanging
-from scholar.report.words import cost, reference
-from scholar.text import plain
-from scholar.values import Answer, Citation, Idea, Nearest, Part, Statement
+from scholar.report.terminal import hanging, write_block
+from scholar.report.words import before_stop, numbers_of, reference
+from scholar.text import plain, plain_line
+from scholar.values import Answer, Citation, CitedSentence, Idea, Nearest, Part, Statement
 
 _LABEL = 12
-_VERDICTS = {
-    "new": "nothing found has it",
-    "incremental": "part of it is there",
-    "known": "known",
-    "unchecked": "novelty not checked",
-}
-_ROUTES = {
-    "inspire": "from a paper",
-    "brainstorm": "from the topic",
-    "leap": "a leap",
-    "user": "yours",
-}
-_SHORT_ID = 6
 
 
 # JSON
@@ -103,14 +90,11 @@ def _standing_in(scores: object) -> dict[str, Any] | None:
 def show(answer: Answer, console: Console) -> None:
     """Print the ideas, or the proposal, for a person, at the width of `console`."""
     for block in _blocks(answer):
-        with console.capture() as captured:
-            console.print(block)
-        lines = (line.rstrip(" ") for line in captured.get().splitlines())
-        console.file.write("\n".join(lines) + "\n\n")
+        write_block(console, block, Text())
 
 
 def _blocks(answer: Answer) -> Iterator[RenderableType]:
-    numbers = {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
+    numbers = numbers_of(answer)
     if answer.proposal:
         yield Text(plain(answer.ideas[0].title), style="bold")
         for part in answer.proposal:
@@ -122,7 +106,7 @@ def _blocks(answer: Answer) -> Iterator[RenderableType]:
         yield Group(*_papers(answer, numbers))
     if answer.notes:
         yield Group(*(Text(f"Note: {plain(note)}") for note in answer.notes))
-    yield Group(*(Text(line, style="dim") for line in _footer(answer)))
+    yield Group(*(Text(line, style="dim") for line in footer(answer)))
 
 
 def _prose(part: Part, numbers: Mapping[str, int]) -> Text:
@@ -134,19 +118,16 @@ def _prose(part: Part, numbers: Mapping[str, int]) -> Text:
 
 
 def _cited(text: str, citations: Sequence[Citation], numbers: Mapping[str, int]) -> Text:
-    text = plain(text)
-    stop = text[-1] if text.endswith((".", "!", "?")) else "."
+    text, stop = before_stop(text)
     marks = ", ".join(map(str, sorted({numbers[c.paper_id] for c in citations})))
-    return Text.assemble(text.removesuffix(stop), (f" [{marks}]" if marks else "", "cyan"), stop)
+    return Text.assemble(text, (f" [{marks}]" if marks else "", "cyan"), stop)
 
 
 def _idea(idea: Idea, answer: Answer, numbers: Mapping[str, int]) -> Iterator[RenderableType]:
     yield hanging(f"{idea.id:>2}  ", plain(idea.title), style="bold")
-    told = [_VERDICTS[idea.novelty.verdict] if idea.novelty else _VERDICTS["unchecked"]]
-    told += [_ROUTES[idea.route], *_standing(idea, answer)]
-    yield hanging("    ", " · ".join(told), style="dim")
+    yield hanging("    ", " · ".join(told(idea, answer)), style="dim")
     yield hanging("    ", plain(idea.summary))
-    for name, text in _fields(idea):
+    for name, text in fields(idea):
         yield hanging(f"    {name:<{_LABEL}}", plain(text))
     if idea.grounds:
         lines = (_cited(s.text, s.citations, numbers) for s in idea.grounds)
@@ -159,66 +140,15 @@ def _idea(idea: Idea, answer: Answer, numbers: Mapping[str, int]) -> Iterator[Re
         yield hanging(f"    {'Not read':<{_LABEL}}", plain(work))
 
 
-def _fields(idea: Idea) -> list[tuple[str, str]]:
-    """What an idea says beside its summary, under the names that readers see."""
-    trial = idea.experiment
-    named = [
-        ("Problem", idea.problem),
-        ("Hypothesis", idea.hypothesis),
-        ("Method", idea.method if idea.method != idea.summary else ""),
-        ("Experiment", trial.what),
-        ("Data", trial.data),
-        ("Metric", trial.metric),
-        ("Expected", idea.expected),
-        ("Risks", "; ".join(risk.rstrip(".") for risk in idea.risks)),
-        ("Scores", _criteria(idea)),
-    ]
-    return [(name, text) for name, text in named if text]
-
-
-def _standing(idea: Idea, answer: Answer) -> list[str]:
-    """Where the jury puts it, ties said as ties."""
-    if idea.standing is None:
-        return []
-    places = Counter(other.standing.place for other in answer.ideas if other.standing)
-    tied = ", tied" if places[idea.standing.place] > 1 else ""
-    standing = idea.standing
-    said = f"place {standing.place}{tied}: {standing.score:.2f}"
-    said += f" ({standing.low:.2f} to {standing.high:.2f})"
-    return [said]
-
-
-def _criteria(idea: Idea) -> str:
-    scores = idea.standing.criteria if idea.standing else {}
-    return ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
-
-
 def _near(near: Nearest, numbers: Mapping[str, int]) -> str:
     page = f", p. {near.citation.page}" if near.citation.page else ""
-    quote = " ".join(plain(near.citation.quote).split())
-    said = f"[{numbers[near.citation.paper_id]}{page}] “{quote}”"
-    for name, text in (("Same", near.same), ("Differs", near.differs)):
-        said += f" {name}: {plain(text).rstrip('.')}." if text else ""
-    return said
+    quote = f"[{numbers[near.citation.paper_id]}{page}] “{plain_line(near.citation.quote)}”"
+    return " ".join((quote, *(f"{name}: {plain(text)}" for name, text in compared(near))))
 
 
 def _papers(answer: Answer, numbers: Mapping[str, int]) -> Iterator[RenderableType]:
     for paper in answer.bibliography:
         yield hanging(f"{numbers[paper.id]:2d}  ", reference(paper), style="bold")
-
-
-def _footer(answer: Answer) -> Iterator[str]:
-    places = {place for i in answer.ideas if i.novelty for place in i.novelty.searched}
-    if places and not answer.proposal:
-        yield f"novelty is against what was searched: {', '.join(sorted(places))}"
-    yield cost(answer.usage)
-    if answer.ideas and not answer.proposal:
-        yield f"work one out: scholar ideas refine {short_id(answer, answer.ideas[0])}"
-
-
-def short_id(answer: Answer, idea: Idea) -> str:
-    """How an idea of a run is named on the command line."""
-    return f"{answer.run_id[:_SHORT_ID]}.{idea.id}"
 
 
 # Markdown
@@ -245,20 +175,19 @@ def _markdown(answer: Answer) -> Iterator[str]:
         yield "\n".join(references(answer, marks))
     yield "## About this"
     notes = [f"- {escaped(note)}" for note in answer.notes]
-    yield "\n".join((*notes, *(f"- {escaped(line)}." for line in _footer(answer))))
+    yield "\n".join((*notes, *(f"- {escaped(line)}." for line in footer(answer))))
 
 
 def _idea_in_markdown(idea: Idea, answer: Answer, marks: Marks) -> Iterator[str]:
     yield f"## {idea.id}. {escaped(idea.title)}"
-    verdict = idea.novelty.verdict if idea.novelty else "unchecked"
-    told = [verdict, _ROUTES[idea.route], *_standing(idea, answer)]
-    yield f"*{escaped(' · '.join(told))}*"
+    yield f"*{escaped(' · '.join(told(idea, answer)))}*"
     yield escaped(idea.summary)
-    if lines := [f"- **{name}.** {escaped(text)}" for name, text in _fields(idea)]:
+    if lines := [f"- **{name}.** {escaped(text)}" for name, text in fields(idea)]:
         yield "\n".join(lines)
     if idea.grounds:
-        said = (Statement(ground.text, ground.citations) for ground in idea.grounds)
-        yield "What papers say: " + " ".join(_sentence(one, marks) for one in said)
+        yield "What papers say: " + " ".join(_sentence(one, marks) for one in idea.grounds)
+    if idea.roots:
+        yield f"Grew from {marks.bracketed(idea.roots)}."
     if idea.novelty and (near := [_near_in_markdown(n, marks) for n in idea.novelty.nearest]):
         yield "\n".join(("Nearest prior work:\n", *near))
     if idea.novelty and idea.novelty.why:
@@ -268,14 +197,11 @@ def _idea_in_markdown(idea: Idea, answer: Answer, marks: Marks) -> Iterator[str]
 
 
 def _near_in_markdown(near: Nearest, marks: Marks) -> str:
-    said = f"- {marks.all_of([near.citation])} “{escaped(near.citation.quote)}”"
-    for name, text in (("Same", near.same), ("Differs", near.differs)):
-        said += f" {name}: {escaped(text.rstrip('.'))}." if text else ""
-    return said
+    quote = f"- {marks.bracketed([near.citation])} “{escaped(near.citation.quote)}”"
+    return " ".join((quote, *(f"{name}: {escaped(text)}" for name, text in compared(near))))
 
 
-def _sentence(statement: Statement, marks: Marks) -> str:
-    text = escaped(statement.text)
-    stop = text[-1] if text.endswith((".", "?")) else "."
-    cited = f" {marks.all_of(statement.citations)}" if statement.citations else ""
-    return f"{text.removesuffix(stop)}{cited}{stop}"
+def _sentence(statement: CitedSentence | Statement, marks: Marks) -> str:
+    text, stop = before_stop(statement.text)
+    cited = f" {marks.bracketed(statement.citations)}" if statement.citations else ""
+    return f"{escaped(text)}{cited}{stop}"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from scholar.report import words
 from scholar.report.marks import Marks
 from scholar.report.words import NOT_SAID, cost, reference, short
-from scholar.text import plain
-from scholar.values import Answer, Cell, Citation, CitedSentence, Outcome
+from scholar.text import plain_line
+from scholar.values import Answer, Cell, CitedSentence, Outcome
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~$!])")
 _LIST = re.compile(r"^([-+]|\d+[.)])(?=\s)")
@@ -46,7 +46,7 @@ def _written(answer: Answer, marks: Marks) -> Iterator[str]:
     if not words.quotes_only(answer):
         yield _prose(answer.sentences, marks)
     for premise in answer.premises:
-        yield f"{escaped(words.taken_as_given(premise))} {_all_of(marks, premise.citations)}."
+        yield f"{escaped(words.taken_as_given(premise))} {marks.bracketed(premise.citations)}."
     for section in answer.review.sections if answer.review else ():
         yield f"## {escaped(section.title)}"
         yield _prose(section.sentences, marks)
@@ -64,11 +64,7 @@ def _prose(sentences: Sequence[CitedSentence], marks: Marks) -> str:
 def _cited(sentence: CitedSentence, marks: Marks) -> str:
     """The sentence with the marks of its quotes before its full stop."""
     text, stop = words.before_stop(sentence.text)
-    return f"{escaped(text)} {_all_of(marks, sentence.citations)}{stop}"
-
-
-def _all_of(marks: Marks, citations: Sequence[Citation]) -> str:
-    return f"[{', '.join(marks.all_of(citations))}]"
+    return f"{escaped(text)} {marks.bracketed(sentence.citations)}{stop}"
 
 
 def _table(answer: Answer, marks: Marks) -> str:
@@ -86,7 +82,9 @@ def _table(answer: Answer, marks: Marks) -> str:
 
 
 def _cell(cell: Cell, marks: Marks) -> str:
-    return f"{escaped(cell.text)} {_all_of(marks, [cell.citation])}" if cell.citation else NOT_SAID
+    if cell.citation is None:
+        return NOT_SAID
+    return f"{escaped(cell.text)} {marks.bracketed([cell.citation])}"
 
 
 def references(answer: Answer, marks: Marks) -> Iterator[str]:
@@ -109,5 +107,5 @@ def _about(answer: Answer) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """`text` on one line, with what Markdown would take for markup escaped."""
-    line = _MARKUP.sub(r"\\\1", " ".join(plain(text).split()))
+    line = _MARKUP.sub(r"\\\1", plain_line(text))
     return _LIST.sub(r"\\\1", line)

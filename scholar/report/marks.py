@@ -36,6 +36,10 @@ class Marks:
         """The marks of `citations`, in the order of the references."""
         return list(map(self.of, self.ordered(citations)))
 
+    def bracketed(self, citations: Sequence[Citation]) -> str:
+        """The marks of `citations` as a text has them: `[1a, 3]`."""
+        return f"[{', '.join(self.all_of(citations))}]"
+
     def _place(self, citation: Citation) -> tuple[int, int]:
         quotes = self.quotes[citation.paper_id]
         return self._numbers[citation.paper_id], quotes.index(citation)

@@ -11,7 +11,7 @@ from scholar.library import Atlas
 from scholar.library.single import one_thread
 from scholar.report.plane import Floats, plane
 from scholar.report.words import short
-from scholar.text import plain
+from scholar.text import plain_line, shortened
 from scholar.values import Paper
 
 WIDTH, HEIGHT = 720, 480
@@ -111,7 +111,7 @@ def plot(atlas: Atlas, numbers: dict[str, int]) -> Plot | None:
 
 def _title(paper: Paper) -> str:
     who = short(paper)
-    title = " ".join(plain(paper.title).split())
+    title = plain_line(paper.title)
     return title if title.startswith(who) else f"{title} ({who})"
 
 
@@ -147,8 +147,7 @@ def _names(used: Sequence[tuple[Dot, Paper]]) -> list[Name]:
     ]
     found: list[Name] = []
     for dot, paper in used:
-        text = short(paper)
-        text = text if len(text) <= NAME else f"{text[: NAME - 1].rstrip()}…"
+        text = shortened(short(paper), NAME)
         for name, box in _sides(dot, text):
             if _inside(box) and not any(_overlap(box, other) for other in taken):
                 found.append(name)

@@ -12,18 +12,26 @@ from rich.text import Text
 
 from scholar.report import words
 from scholar.report.words import citations_of, numbers_of
-from scholar.text import plain
+from scholar.text import plain, plain_line
 from scholar.values import Answer, CitedConflict, CitedPremise, CitedSentence, Outcome, Row
 
 
 def show(answer: Answer, console: Console) -> None:
     """Print the answer for a person, at the width of `console`."""
     for block in _blocks(answer):
-        with console.capture() as captured:
+        write_block(console, block, Text())
+
+
+def write_block(console: Console, *blocks: RenderableType) -> None:
+    """Print `blocks` one below the other, without the white space that fills lines at their end.
+
+    Columns are padded to the full width, which only clutters what is copied or piped.
+    """
+    with console.capture() as captured:
+        for block in blocks:
             console.print(block)
-        # Columns are padded to the full width, which only clutters what is copied or piped.
-        lines = (line.rstrip(" ") for line in captured.get().splitlines())
-        console.file.write("\n".join(lines) + "\n\n")
+    lines = (line.rstrip(" ") for line in captured.get().splitlines())
+    console.file.write("\n".join(lines) + "\n")
 
 
 def hanging(head: str, body: str, style: str = "") -> RenderableType:
@@ -118,8 +126,7 @@ def _bibliography(answer: Answer, numbers: dict[str, int]) -> Iterator[Renderabl
         yield hanging(f"{numbers[paper.id]:2d}  ", words.reference(paper), style="bold")
         for citation in citations_of(answer, paper.id):
             place = f"p. {citation.page}  " if citation.page else ""
-            quote = " ".join(plain(citation.quote).split())
-            yield hanging(f"      {place}", f"“{quote}”")
+            yield hanging(f"      {place}", f"“{plain_line(citation.quote)}”")
 
 
 def _nothing_found(answer: Answer) -> Group:

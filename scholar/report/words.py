@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import TypeVar
 from urllib.parse import quote
 
 from scholar.text import plain
@@ -19,6 +20,8 @@ from scholar.values import (
     Usage,
     Verdict,
 )
+
+T = TypeVar("T")
 
 SET_A_MODEL = (
     "These are quotes. For a written answer set a model: "
@@ -126,6 +129,11 @@ def cost(usage: Usage) -> str:
     return f"{calls}, {tokens} tokens, {dollars}, {usage.seconds:.1f} s"
 
 
+def about_ideas(answer: Answer) -> bool:
+    """Whether an answer is ideas or a proposal; where none came it reads as any other answer."""
+    return bool(answer.ideas or answer.proposal)
+
+
 def numbers_of(answer: Answer) -> dict[str, int]:
     """The number of each paper in the bibliography, by id."""
     return {paper.id: n for n, paper in enumerate(answer.bibliography, start=1)}
@@ -165,7 +173,7 @@ def before_stop(text: str) -> tuple[str, str]:
     return text.removesuffix(stop), stop
 
 
-def paragraphs(sentences: Sequence[CitedSentence]) -> list[Sequence[CitedSentence]]:
+def paragraphs(sentences: Sequence[T]) -> list[Sequence[T]]:
     """`sentences` in paragraphs of about PARAGRAPH each."""
     parts = max(1, round(len(sentences) / PARAGRAPH))
     ends = [len(sentences) * n // parts for n in range(parts + 1)]

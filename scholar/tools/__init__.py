@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from scholar.errors import ScholarError, ToolError
 from scholar.events import Used
 from scholar.journal import key_of
-from scholar.text import one_line, plain
+from scholar.text import plain_line
 from scholar.tools import calculate, citations, knowledge, mcp, papers, shelf
 from scholar.tools.tool import LONGEST_ARGUMENT, Brought, Permission, Permissions, Tool
 from scholar.values import Inquiry
@@ -153,7 +153,7 @@ async def _ask(tool: Tool, arguments: Mapping[str, str], context: Context) -> No
 
 
 def _shown(text: str) -> str:
-    text = one_line(plain(text))
+    text = plain_line(text)
     more = len(text) - LONGEST_SHOWN
     return text if more <= 0 else f"{text[:LONGEST_SHOWN]}… (and {more} characters)"
 

@@ -21,7 +21,7 @@ import scholar
 from scholar.backends import is_loopback
 from scholar.errors import ToolError
 from scholar.settings import Mcp, Settings
-from scholar.text import one_line, plain, shortened
+from scholar.text import plain_line, shortened
 from scholar.tools.tool import Brought, Permissions, Tool
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def _reason(error: BaseException) -> str:
 
 def _told(text: str) -> str:
     """What a server says of something, in one line."""
-    return shortened(one_line(plain(text)), LONGEST_ABOUT)
+    return shortened(plain_line(text), LONGEST_ABOUT)
 
 
 def _text(result: CallToolResult) -> str:

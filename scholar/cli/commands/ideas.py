@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from scholar.cli.default import WithDefault
-from scholar.cli.options import Dollars, Json, Model, NoCache, Preset, Seconds, Sources, Tokens
+from scholar.cli.options import (
+    Dollars,
+    Files,
+    Json,
+    Model,
+    NoCache,
+    Preset,
+    Seconds,
+    Sources,
+    Tokens,
+)
 
 proposing = typer.Typer(
     cls=WithDefault, help="Propose research ideas on a topic, or work one of them out."
@@ -32,6 +42,7 @@ def ideas(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
+    files: Files = None,
     markdown: Markdown = False,
     json: Json = False,
 ) -> None:
@@ -42,7 +53,7 @@ def ideas(
     flags = asking.flags(preset, model, budget, no_cache)
     asked = inventing.Asked(topic, wanted, new, interactive)
     form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.propose(asked, sources or [], flags, form))
+    common.run(inventing.propose(asked, sources or [], flags, form, files or []))
 
 
 @proposing.command("refine")
@@ -59,6 +70,7 @@ def ideas_refine(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
+    files: Files = None,
     markdown: Markdown = False,
     json: Json = False,
 ) -> None:
@@ -68,4 +80,4 @@ def ideas_refine(
     budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
     flags = asking.flags(preset, model, budget, no_cache)
     form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.refine(idea, file, flags, form))
+    common.run(inventing.refine(idea, file, flags, form, files or []))

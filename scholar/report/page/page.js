@@ -46,7 +46,7 @@
     current = cite;
     if (!cite) return;
     cite.setAttribute("aria-current", "true");
-    const around = cite.closest(".sentence, td, .premise");
+    const around = cite.closest(".sentence, td, .premise, .near, .grew");
     if (around) around.classList.add("current");
   }
 
