@@ -19,7 +19,7 @@ import importlib, importlib.util, json, sys
 from importlib import resources
 agents, names = json.loads(sys.argv[1])
 from scholar import prompts
-PAGE = [f'report/page/page.{ending}' for ending in ('html', 'css', 'js')]
+PAGE = ['page.css', 'page.js', *(f'{n}.html' for n in ('frame', 'parts', 'answer', 'ideas'))]
 assert prompts.names() == names, prompts.names()
 for name in names:
     values = {variable: '' for variable in prompts.variables(name)}
@@ -32,7 +32,7 @@ for agent in agents:
 SHIPPED = (
     'answer.schema.json', 'events.schema.json', 'ideas.schema.json', 'presets.toml', 'prices.toml'
 )
-for file in ('py.typed', *SHIPPED, *PAGE):
+for file in ('py.typed', *SHIPPED, *(f'report/page/{name}' for name in PAGE)):
     assert resources.files('scholar').joinpath(file).is_file(), file
 for name in ('agents', 'prompts', 'tests'):
     assert importlib.util.find_spec(name) is None, f'{name} was installed beside scholar'
