@@ -21,7 +21,7 @@ import scholar
 from scholar.backends import is_loopback
 from scholar.errors import ToolError
 from scholar.settings import Mcp, Settings
-from scholar.text import plain_line, shortened
+from scholar.text import plain, plain_line, shortened
 from scholar.tools.tool import Brought, Permissions, Tool
 
 if TYPE_CHECKING:
