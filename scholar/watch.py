@@ -72,7 +72,7 @@ async def look(scholar: Scholar, watch: Watch) -> Report:
         retracted = tuple(_retracted(before, papers))
         now = replace(watch, checked=services.clock(), seen=tuple(papers))
         if before is not None and not retracted and not await _bears(scholar, watch, new):
-            await journal.watches.put(now)
+            await journal.watches.update(now)
             status: Status = "nothing_relevant" if new else "nothing_new"
             return Report(now, status, new, failed=failed)
         answer = await _asked(scholar, watch)
@@ -80,7 +80,7 @@ async def look(scholar: Scholar, watch: Watch) -> Report:
             # What has been seen stays as it was, so that the next look asks again.
             return Report(watch, "failed", new, answer=answer, failed=failed)
         now = replace(now, run_id=answer.run_id)
-        await journal.watches.put(now)
+        await journal.watches.update(now)
         if before is None:
             return Report(now, "first", new, answer=answer, failed=failed)
         changes = (*retracted, *compare(before, answer))

@@ -323,6 +323,19 @@ async def test_what_a_private_question_teaches_is_kept_for_its_asker_alone(
         assert await notes.lessons(SECRET_QUESTION, 3) == []
 
 
+async def test_a_private_question_of_a_user_without_files_teaches_nobody(
+    slack: Slack, notes: Library, settings: Settings
+) -> None:
+    settings = settings.model_copy(update={"lessons": True})
+    async with opened(slack, notes, settings) as lab:
+        await lab.do(slack.say, QUESTION, channel="D0ANN")
+        await lab.answered(channel="D0ANN")
+        assert await notes.lessons(QUESTION, 3) == []
+        await lab.ask()
+        [lesson] = await notes.lessons(QUESTION, 3)
+        assert lesson.question == QUESTION
+
+
 async def _added(lab: Lab, action: str) -> dict[str, Any]:
     """The message in which it is said that a file of a direct message was added."""
     file = lab.slack.share("zebrafish.md", PRIVATE)

@@ -70,6 +70,13 @@ async def test_the_first_look_answers(kept: Kept) -> None:
     assert report.answer.outcome is Outcome.ANSWERED
 
 
+async def test_one_removed_while_it_is_looked_at_stays_removed(kept: Kept) -> None:
+    [watch] = await kept.journal.watches.all()
+    await kept.journal.watches.remove(watch.watch_id)
+    assert not await kept.journal.watches.update(watch)
+    assert await kept.journal.watches.all() == []
+
+
 async def test_nothing_new_costs_nothing(kept: Kept) -> None:
     await kept.look()
     asked = len(kept.backend.requests)

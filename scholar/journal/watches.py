@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,23 +62,21 @@ class Watches:
 
     async def put(self, watch: Watch) -> None:
         """Keep a standing question as it is now."""
-        row = {
-            "watch_id": watch.watch_id,
-            "question": watch.question,
-            "query": watch.query,
-            "preset": watch.preset,
-            "created": watch.created,
-            "checked": watch.checked,
-            "run_id": watch.run_id,
-            "seen": json.dumps(watch.seen),
-            "place": watch.place,
-        }
-        await self._database.change(lambda connection: put(connection, watches, row))
+        await self._database.change(lambda connection: put(connection, watches, _row(watch)))
+
+    async def update(self, watch: Watch) -> bool:
+        """The same of one that is still kept; False where somebody has removed it meanwhile."""
+        here = sa.update(watches).where(watches.c.watch_id == watch.watch_id).values(_row(watch))
+        return await self._database.change(lambda connection: connection.execute(here).rowcount > 0)
 
     async def remove(self, watch_id: str) -> None:
         """Forget a standing question; its runs stay."""
         gone = sa.delete(watches).where(watches.c.watch_id == watch_id)
         await self._database.change(lambda connection: connection.execute(gone))
+
+
+def _row(watch: Watch) -> dict[str, Any]:
+    return {**asdict(watch), "seen": json.dumps(watch.seen)}
 
 
 def _watch(row: dict[str, Any]) -> Watch:

@@ -58,10 +58,14 @@ class Scholar:
         self.runs = Runs(services.journal, self._checkpoints, services.settings.home)
         self._graph = build_graph(self.services, checkpointer=self._checkpoints)
 
-    def over(self, library: Library) -> Self:
-        """The same assistant over another library; only one of them is to be closed."""
+    def over(self, library: Library, **settings: Any) -> Self:
+        """The same assistant over another library and with other `settings`.
+
+        Only one of them is to be closed.
+        """
+        changed = self.services.settings.model_copy(update=settings)
         other = copy.copy(self)
-        other.services = replace(self.services, library=library)
+        other.services = replace(self.services, library=library, settings=changed)
         return other
 
     @cached_property

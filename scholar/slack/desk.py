@@ -82,8 +82,10 @@ class Desk:
         """
         async with self.library(ask) as library:
             scholar = self.scholar
-            if library is not scholar.services.library:
+            if library is not self.shelves.shared:
                 scholar = scholar.over(library)
+            elif ask.private:  # others would be told of what it led to
+                scholar = scholar.over(library, lessons=False)
             yield await _run_of(scholar, ask)
 
     @asynccontextmanager

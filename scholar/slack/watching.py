@@ -83,11 +83,7 @@ async def _told_of(bot: Bot, watch: Watch) -> None:
 
 async def _put_off(bot: Bot, watch: Watch) -> bool:
     """Have it looked at again tomorrow, not every minute; False where it was removed meanwhile."""
-    watches = bot.desk.watches
-    kept = any(each.watch_id == watch.watch_id for each in await watches.all())
-    if kept:
-        await watches.put(replace(watch, checked=bot.desk.clock()))
-    return kept
+    return await bot.desk.watches.update(replace(watch, checked=bot.desk.clock()))
 
 
 def preview_of(report: Report) -> str:
