@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import typer
-
-from scholar import report
-from scholar.cli.asking import Waits, drive, exit_code_of
-from scholar.cli.common import err, out, print_json
+from scholar import estimate as estimating
+from scholar import settings
+from scholar.cli.asking import drive, print_estimate, show_end
+from scholar.cli.flags import Form
 from scholar.cli.running import kept
 from scholar.cli.writing import Reports
 from scholar.errors import UsageError
 from scholar.report import ideas as report_ideas
 from scholar.runs import Run, Scholar
-from scholar.values import Answer, Idea
-
-Form = Literal["terminal", "markdown", "json"]
+from scholar.values import Idea
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,34 @@ class Asked:
         )
 
 
-async def propose(asked: Asked, sources: list[str], flags: dict[str, Any], form: Form) -> int:
-    """Propose ideas, show what happens on standard error, and print them."""
-    return _print(await drive(flags, sources, asked.start, Reports()), form)
+async def estimate(asked: Asked, flags: dict[str, Any], form: Form) -> int:
+    """Print what the run would take, and call nothing; the library is not looked into."""
+    known = settings.load(**flags)
+    preset = known.preset_named(None)
+    found = estimating.estimate_ideas(asked.topic, preset, known, asked.wanted, asked.new)
+    more = "so does what you ask for where you choose, " if asked.interactive else ""
+    print_estimate(found, form, more)
+    return 0
 
 
-async def refine(name: str, file: str, flags: dict[str, Any], form: Form) -> int:
-    """Work an idea out into a proposal and print it; `file` is what `--json` of its run gave.
+async def propose(
+    asked: Asked,
+    sources: list[str],
+    flags: dict[str, Any],
+    form: Form,
+    files: Sequence[str] = (),
+) -> int:
+    """Propose ideas, show what happens on standard error, print them, and write them to `files`."""
+    reports = Reports(files)
+    ended = await drive(flags, sources, asked.start, reports)
+    return show_end(ended, reports, form, ideas=True)
+
+
+async def refine(
+    name: str, file: str, flags: dict[str, Any], form: Form, files: Sequence[str] = ()
+) -> int:
+    """Work an idea out into a proposal, print it, and write it to `files`; `file` is what `--json`
+    of its run gave.
 
     Raises UsageError where there is no such idea.
     """
@@ -58,16 +77,16 @@ async def refine(name: str, file: str, flags: dict[str, Any], form: Form) -> int
             f"'{name}' names no idea: give a run and an idea of it, as in 7f3a.2, which "
             "scholar ideas prints at its end."
         )
-
+    reports = Reports(files)
     if file:
         topic, idea = _from_file(file, idea_id)
     else:
         topic, idea = await _of_run(run_id, idea_id)
 
     def start(scholar: Scholar) -> Run:
-        return scholar.start_proposal(topic, idea)
+        return scholar.start_proposal(topic, idea, person=True)
 
-    return _print(await drive(flags, [], start, Reports()), form)
+    return show_end(await drive(flags, [], start, reports), reports, form, ideas=True)
 
 
 def _from_file(file: str, idea_id: str) -> tuple[str, Idea]:
@@ -88,18 +107,3 @@ async def _of_run(run_id: str, idea_id: str) -> tuple[str, Idea]:
     if answer is None or idea is None:
         raise UsageError(f"The run {run_id} has no idea {idea_id}; see scholar runs show {run_id}.")
     return answer.question, idea
-
-
-def _print(answer: Answer | Waits, form: Form) -> int:
-    if isinstance(answer, Waits):
-        return answer.show()
-    if form == "json":
-        print_json(report_ideas.to_json(answer))
-    elif form == "markdown":
-        typer.echo(report_ideas.to_markdown(answer), nl=False)
-    else:
-        err.print()
-        report.show(answer, out)
-        err.print(f"scholar runs show {answer.run_id}", style="dim")
-    shown = form == "terminal" and out.is_terminal
-    return exit_code_of(answer, shown=shown, json=form == "json")

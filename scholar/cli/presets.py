@@ -24,9 +24,9 @@ async def list_presets(json: bool) -> None:
     width = max(map(len, presets)) + 4
     for name, preset in presets.items():
         mark = "* " if name == chosen else "  "
-        with out.capture() as captured:
-            out.print(report.hanging((mark + name).ljust(width), preset.about))
-            out.print(report.hanging(" " * width, preset.cost, style="dim"))
-        # Columns are padded to the full width, which only clutters what is copied or piped.
-        out.file.write("\n".join(line.rstrip(" ") for line in captured.get().splitlines()) + "\n")
+        report.write_block(
+            out,
+            report.hanging((mark + name).ljust(width), preset.about),
+            report.hanging(" " * width, preset.cost, style="dim"),
+        )
     out.print(Text("* is set; for another: scholar ask … --preset NAME", style="dim"))

@@ -8,13 +8,14 @@ from rich.console import Console
 
 from scholar.report import ideas, json, markdown, terminal
 from scholar.report.json import json_text, paper_to_json
-from scholar.report.terminal import hanging
+from scholar.report.terminal import hanging, write_block
 from scholar.report.words import (
     NOT_SAID,
     SET_A_MODEL,
     authors,
     citations_of,
     cost,
+    count,
     identifier,
     reference,
     short,
@@ -29,6 +30,7 @@ __all__ = [
     "authors",
     "citations_of",
     "cost",
+    "count",
     "hanging",
     "identifier",
     "json_text",
@@ -40,6 +42,7 @@ __all__ = [
     "to_json",
     "to_markdown",
     "vote",
+    "write_block",
 ]
 
 

@@ -15,7 +15,7 @@ from scholar.errors import UsageError
 from scholar.report.json import paper_to_json
 from scholar.report.markdown import escaped, references
 from scholar.report.marks import Marks
-from scholar.report.terminal import hanging
+from scholar.report.terminal import hanging, write_block
 from scholar.report.words import cost, reference
 from scholar.text import plain
 from scholar.values import Answer, Citation, Idea, Nearest, Part, Statement
@@ -103,10 +103,7 @@ def _standing_in(scores: object) -> dict[str, Any] | None:
 def show(answer: Answer, console: Console) -> None:
     """Print the ideas, or the proposal, for a person, at the width of `console`."""
     for block in _blocks(answer):
-        with console.capture() as captured:
-            console.print(block)
-        lines = (line.rstrip(" ") for line in captured.get().splitlines())
-        console.file.write("\n".join(lines) + "\n\n")
+        write_block(console, block, "")
 
 
 def _blocks(answer: Answer) -> Iterator[RenderableType]:

@@ -7,12 +7,22 @@ from typing import Annotated
 import typer
 
 from scholar.cli.default import WithDefault
-from scholar.cli.options import Dollars, Json, Model, NoCache, Preset, Seconds, Sources, Tokens
+from scholar.cli.options import (
+    Dollars,
+    Estimate,
+    Json,
+    Markdown,
+    Model,
+    NoCache,
+    Preset,
+    Seconds,
+    Sources,
+    Tokens,
+)
 
 proposing = typer.Typer(
     cls=WithDefault, help="Propose research ideas on a topic, or work one of them out."
 )
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")]
 
 
 @proposing.command(WithDefault.default, epilog="See scholar ideas refine too.")
@@ -32,17 +42,23 @@ def ideas(
     budget_tokens: Tokens = None,
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
+    estimate: Estimate = False,
     markdown: Markdown = False,
     json: Json = False,
 ) -> None:
     """Propose research ideas on a topic, each with its nearest prior work quoted."""
-    from scholar.cli import asking, common, inventing
+    from scholar.cli import common, flags, inventing
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
+    chosen = flags.settings(
+        preset=preset, model=model, dollars=budget_dollars, tokens=budget_tokens,
+        seconds=budget_seconds, no_cache=no_cache,
+    )  # fmt: skip
     asked = inventing.Asked(topic, wanted, new, interactive)
-    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.propose(asked, sources or [], flags, form))
+    form = flags.form(json=json, markdown=markdown)
+    if estimate:
+        common.run(inventing.estimate(asked, chosen, form))
+    else:
+        common.run(inventing.propose(asked, sources or [], chosen, form))
 
 
 @proposing.command("refine")
@@ -63,9 +79,11 @@ def ideas_refine(
     json: Json = False,
 ) -> None:
     """Work one idea out into a proposal of two pages, every statement on papers quoted."""
-    from scholar.cli import asking, common, inventing
+    from scholar.cli import common, flags, inventing
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
-    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.refine(idea, file, flags, form))
+    chosen = flags.settings(
+        preset=preset, model=model, dollars=budget_dollars, tokens=budget_tokens,
+        seconds=budget_seconds, no_cache=no_cache,
+    )  # fmt: skip
+    form = flags.form(json=json, markdown=markdown)
+    common.run(inventing.refine(idea, file, chosen, form))
