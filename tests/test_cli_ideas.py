@@ -8,11 +8,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from inventive import inventive
-from minds import for_server
+from inventive import inventive, invents
+from minds import Mind, for_server
 from model_server import ModelServer
 from rich.console import Console
 from test_cli import Run, _server, cli, home, run, server  # noqa: F401
+from test_ideas import knows
 
 from scholar.cli import progress as progressing
 from scholar.cli.progress import Progress
@@ -61,6 +62,44 @@ def test_ideas_are_printed_as_json_and_as_markdown_and_one_is_refined_from_the_j
     shown = cli("ideas", "refine", ".2", "--from", str(kept))
     assert "Nearest prior work" in shown.out
     assert "[1" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("asked", "mind"),
+    [
+        ((), inventive),
+        (("-n", "1"), inventive),
+        (("--new", "2"), invents(novelty=knows(99))),
+        (("--new", "2", "-n", "6"), inventive),
+    ],
+    ids=["six", "one", "new, all known", "new"],
+)
+def test_ideas_stay_within_their_estimate(
+    cli: Run,  # noqa: F811
+    server: ModelServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[str, ...],
+    mind: Mind,
+) -> None:
+    monkeypatch.setenv("SCHOLAR_PRICES", '{"scripted": {"input": 1, "output": 2}}')
+    server.use(for_server(mind))
+    said = cli("ideas", "graph walks rank passages", *asked, "--estimate", "--json").json
+    assert not server.requests
+    usage = cli("ideas", "graph walks rank passages", *asked, "--json").json["usage"]
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    used = {"calls": usage["calls"], "tokens": tokens, "dollars": usage["dollars"]}
+    for what, value in used.items():
+        least, most = said[what]
+        assert least <= value <= most, what
+
+
+def test_an_estimate_of_ideas_says_what_it_leaves_out(cli: Run) -> None:  # noqa: F811
+    shown = cli("ideas", "graph walks", "--estimate", "--model", "openai:own")
+    assert shown.out.startswith("28 to 34 calls, ")
+    assert shown.out.endswith("tokens, price unknown\n")
+    assert "where you choose" not in shown.err
+    chosen = cli("ideas", "graph walks", "--estimate", "--interactive")
+    assert "what you ask for where you choose" in " ".join(chosen.err.split())
 
 
 @pytest.mark.parametrize(

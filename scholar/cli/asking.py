@@ -78,15 +78,17 @@ async def estimate(question: str, flags: dict[str, Any], k: int | None, form: Fo
     return 0
 
 
-def print_estimate(found: estimating.Estimate, form: Form, more: str = "") -> None:
-    """Print what a run would take, and what `more` is to be known of it."""
+def print_estimate(
+    found: estimating.Estimate, form: Form, run: str = "finds something", more: str = ""
+) -> None:
+    """Print what a run would take, of which `run` it is that of, and what comes on top of it."""
     if form == "json":
         print_json(asdict(found))
         return
     out.print(likely_words(asdict(found)), soft_wrap=True)
     err.print(
-        "For a run that finds something. Repairs, retries and what a model thinks come on top, "
-        f"{more}what is on disk already comes off; --budget-dollars is a cap that holds.",
+        f"For a run that {run}. Repairs, retries{more} and what a model thinks come on top, "
+        "what is on disk already comes off; --budget-dollars is a cap that holds.",
         style="dim",
     )
 

@@ -45,8 +45,8 @@ async def estimate(asked: Asked, flags: dict[str, Any], form: Form) -> int:
     known = settings.load(**flags)
     preset = known.preset_named(None)
     found = estimating.estimate_ideas(asked.topic, preset, known, asked.wanted, asked.new)
-    more = "so does what you ask for where you choose, " if asked.interactive else ""
-    print_estimate(found, form, more)
+    more = ", what you ask for where you choose" if asked.interactive else ""
+    print_estimate(found, form, "ends with as many ideas as asked for", more)
     return 0
 
 
