@@ -128,6 +128,9 @@ def test_without_a_model_ideas_say_that_they_need_one(cli: Run) -> None:  # noqa
     assert ran.code == 0
     assert "Ideas are thought of by a model" in ran.out
     assert "SCHOLAR_MODEL" in ran.out
+    none = cli("ideas", "How do graph walks rank passages on multi-hop questions?", "--json")
+    jsonschema.validate(none.json, SCHEMA)
+    assert none.json["ideas"] == []
 
 
 def test_help_names_both_ways(cli: Run) -> None:  # noqa: F811
