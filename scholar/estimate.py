@@ -8,7 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from scholar import prompts
-from scholar.agents import evidence, jury, lessons, planner, reader, reviewer, tabulator, writer
+from scholar.agents import (
+    bridges,
+    choosing,
+    elaborator,
+    evidence,
+    ideas,
+    jury,
+    lessons,
+    novelty,
+    planner,
+    reader,
+    reviewer,
+    tabulator,
+    tournament,
+    writer,
+)
 from scholar.backends import split_model_id
 from scholar.backends.forms import CHARS_PER_TOKEN
 from scholar.backends.schema import LINE
@@ -25,6 +40,14 @@ _QUOTE = 400
 """Characters of a long quote with its title and marks."""
 _SENTENCE = 300
 """Characters of a sentence of a review."""
+_ROOTS = 9
+"""Quotes that an idea grew from: of three thoughts, each on a path of three facts at most."""
+_WORKED_OUT = 3_500
+"""Characters of an idea as its novelty is judged: summary, method and what it claims as new."""
+_BRIEF = 100
+"""Characters of what a juror of ideas looks at."""
+_ENTITY = 60
+"""Characters of the longest name of a concept."""
 _FACTS = 1_500
 """Characters of ten facts."""
 _TABLE = tabulator.ROWS_A_CALL * (tabulator.QUOTES + 3 * tabulator.SENTENCES) * _QUOTE
@@ -58,6 +81,15 @@ _REPLIES: dict[str, Range] = {
     "table": (20, 1_500),
     "summary": (20, 300),
     "mend": (5, 1_500),
+    "theme": (20, 300),
+    "inspire": (5, 1_500),
+    "brainstorm": (10, 500),
+    "leap": (5, 500),
+    "integrate": (20, 1_500),
+    "work_out": (60, 1_500),
+    "novelty": (10, 900),
+    "vary": (10, 1_500),
+    "compare": (20, 150),
 }
 """Tokens of a terse reply and of a long one, by prompt, without what a model thinks before it."""
 
@@ -71,6 +103,9 @@ _USUAL = {
     "title": "Of what it is about",
     "says": "",
     "answer": "",
+    "problem": "",
+    "text": "",
+    "do": "replace",
 }
 """What stands where a prompt has a number, or a few words."""
 
@@ -109,6 +144,15 @@ def estimate_review(
     """The same for a review of `topic` with at most so many sections and a table."""
     plan = _ReviewPlan(topic, preset, settings, k or preset.passages, sections)
     return _summed(plan, settings)
+
+
+def estimate_ideas(
+    topic: str, preset: Preset, settings: Settings, wanted: int, new: int = 0
+) -> Estimate:
+    """The same for a run that ends with `wanted` ideas on `topic`, or with `new` ones, known ideas
+    being replaced. What a person asks for who chooses among them is not foreseen.
+    """
+    return _summed(_IdeasPlan(topic, preset, settings, wanted, new), settings)
 
 
 def _summed(plan: _Plan, settings: Settings) -> Estimate:
@@ -250,6 +294,55 @@ class _ReviewPlan(_Plan):
         yield self._call("reader", "table", (0, tables), (0, min(_TABLE, self._room)))
         yield self._call("writer", "summary", (0, 1), quotes)
         yield self._call("writer", "mend", (0, self._drafts - 1), quotes)
+
+
+class _IdeasPlan(_Plan):
+    """The calls of a run for ideas: of the preset it has the budget alone."""
+
+    def __init__(
+        self, topic: str, preset: Preset, settings: Settings, wanted: int, new: int
+    ) -> None:
+        super().__init__(topic, preset, settings, preset.passages)
+        self._ideas = new or wanted
+        self._again = choosing.REPLACEMENTS if new else 0
+
+    def calls(self) -> Iterator[_Calls]:
+        """All calls, node by node."""
+        yield self._call("ideator", "theme", (1, 1))
+        yield from self._thinking()
+        many = self._ideas * (1 + self._again)
+        quotes = _QUOTE * (elaborator.QUOTES + _ROOTS)
+        grounds = min(quotes, self._room) + ideas.SUMMARY + _ROOTS * LINE
+        yield self._call("ideator", "work_out", (self._ideas, many), (_LEAST_TEXT, grounds))
+        shown = self._passages(novelty.PASSAGES) + _WORKED_OUT
+        yield self._call("juror", "novelty", (self._ideas, many), (_LEAST_TEXT, shown))
+        others = self._ideas * (ideas.SUMMARY + 2 * _QUOTE)
+        yield self._call("ideator", "vary", (0, self._again), (0, min(others, self._room)))
+        pair = 2 * (tournament.LONGEST + evidence.TITLE) + _BRIEF
+        compared = tournament.enough(self._ideas)
+        # Jurors that only look at the order are asked no more.
+        least = min(compared, 2 * tournament.BLIND * len(tournament.BRIEFS))
+        yield self._call("juror", "compare", (least, compared), (_LEAST_TEXT, pair))
+
+    def _thinking(self) -> Iterator[_Calls]:
+        """The three routes to thoughts, and the call that makes ideas of these."""
+        problem = LINE
+        of_each = min(ideas.PAPERS_A_CALL, ideas.PAPERS) * ideas.PASSAGES
+        windows = math.ceil(of_each * WORDS * _CHARS_PER_WORD / self._room)
+        read = math.ceil(ideas.PAPERS / ideas.PAPERS_A_CALL) * windows
+        papers = self._passages(of_each) + problem
+        yield self._call("ideator", "inspire", (1, read), (_LEAST_TEXT, papers))
+        named = problem + _ENTITY * ideas.MOST_ENTITIES
+        yield self._call("ideator", "brainstorm", (1, 1), (0, named))
+        far = bridges.BRIDGES * 2 * _QUOTE
+        yield self._call("ideator", "leap", (0, 1), (0, min(far, self._room) + problem))
+        thoughts = 2 * ideas.PAPERS + 2 * ideas.THOUGHTS
+        seeds = min(thoughts * (LINE + _QUOTE), self._room) + problem
+        yield self._call("ideator", "integrate", (1, 1), (_LEAST_TEXT, seeds))
+
+    def _passages(self, count: int) -> int:
+        """The most characters that so many passages take of one prompt."""
+        return min(count * WORDS * _CHARS_PER_WORD, self._room)
 
 
 def _dollars(call: _Calls, settings: Settings, end: int) -> float | None:

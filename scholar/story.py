@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from scholar import events, report
 from scholar.events import Event
-from scholar.values import Answer, Call, Outcome, Step, Usage
-
-Told = tuple[float, Event]
-"""An event and its time, in seconds since the epoch."""
+from scholar.journal import RunRow
+from scholar.report.timeline import Timed
+from scholar.values import Answer, Call, Step, Usage
 
 _UNTOLD = (
     events.Started,
@@ -42,31 +41,6 @@ _TOLD_BY: dict[type[Event], tuple[str, ...]] = {
 """The nodes that an event comes from. What is not here comes from whatever is under way."""
 
 
-class RunRow(Protocol):
-    """What is known of a run beside its events; times are in seconds since the epoch."""
-
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def question(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def preset(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def outcome(self) -> Outcome | None: ...
-    @property
-    def started(self) -> float: ...
-    @property
-    def ended(self) -> float | None: ...
-    @property
-    def answer(self) -> Answer | None: ...
-    @property
-    def usage(self) -> Usage: ...
-
-
 @dataclass(slots=True)
 class Part:
     """One visit to a node: what happened there, and what it took.
@@ -80,7 +54,7 @@ class Part:
     seconds: float | None = None
     failed: str = ""
     calls: list[Call] = field(default_factory=list)
-    events: list[Told] = field(default_factory=list)
+    events: list[Timed] = field(default_factory=list)
 
     @property
     def usage(self) -> Usage:
@@ -101,7 +75,7 @@ class Sitting:
     waits: events.Paused | None = None
 
 
-def tell(told: Iterable[Told]) -> list[Sitting]:
+def tell(told: Iterable[Timed]) -> list[Sitting]:
     """The events of a run in their sittings, each node's own together."""
     sittings: list[Sitting] = []
     opened: dict[tuple[str, str], Part] = {}
@@ -152,13 +126,13 @@ def _step_of(event: Event) -> str:
     return event.step if isinstance(event, events.Used) else ""
 
 
-def answer_of(row: RunRow, told: Iterable[Told]) -> Answer | None:
+def answer_of(row: RunRow, told: Iterable[Timed]) -> Answer | None:
     """How the run ended, by its row or its events; None where it has not."""
     last = next((e.answer for _, e in reversed(list(told)) if isinstance(e, events.Finished)), None)
     return row.answer or last
 
 
-def to_json(row: RunRow, told: Sequence[Told]) -> dict[str, Any]:
+def to_json(row: RunRow, told: Sequence[Timed]) -> dict[str, Any]:
     """The story as plain data: `steps` in the order in which they began, with what each took.
 
     `pass` counts from 1, and a new one begins where the run was taken up again. `seconds` are null
@@ -207,15 +181,10 @@ def _part_to_json(part: Part, number: int) -> dict[str, Any]:
 def resolved(steps: Sequence[Step]) -> str:
     """How many of `steps` are solved, in words."""
     done = [step for step in steps if step.status in ("solved", "corrected")]
-    text = f"{len(done)} of {counted(len(steps), 'step')} solved"
+    text = f"{len(done)} of {report.count(len(steps), 'step')} solved"
     if corrected := sum(step.status == "corrected" for step in steps):
         text += f", {corrected} corrected by the papers"
     return text
-
-
-def counted(n: int, what: str) -> str:
-    """`n` of something, in words."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def when(at: float) -> str:

@@ -9,18 +9,10 @@ from rich.text import Text
 
 from scholar import events, report
 from scholar.events import Event
-from scholar.story import (
-    Part,
-    RunRow,
-    Sitting,
-    Told,
-    answer_of,
-    counted,
-    lasted,
-    resolved,
-    tell,
-    when,
-)
+from scholar.journal import RunRow
+from scholar.report import count
+from scholar.report.timeline import Timed
+from scholar.story import Part, Sitting, answer_of, lasted, resolved, tell, when
 from scholar.values import Answer, Draft, Outcome, Step, Usage, Verdict
 
 NAME_WIDTH = 9
@@ -55,12 +47,12 @@ Line = tuple[str, str]
 """A style, and what is said; the first line of a part stands beside its name."""
 
 
-def show(row: RunRow, told: Sequence[Told], console: Console) -> None:
+def show(row: RunRow, told: Sequence[Timed], console: Console) -> None:
     """Print the story of a run, at the width of `console`."""
     report.write_block(console, *_lines(row, told, console))
 
 
-def _lines(row: RunRow, told: Sequence[Told], console: Console) -> Iterator[Text]:
+def _lines(row: RunRow, told: Sequence[Timed], console: Console) -> Iterator[Text]:
     yield Text(report.plain(row.question), style="bold")
     state = row.outcome.value if row.outcome else row.status
     preset = report.plain(row.preset)
@@ -154,7 +146,7 @@ def _did(part: Part) -> str:
     if part.node == "gate":
         return "asked what the model knows already"
     written = {"compose": "a draft", "sum_up": "the summary", "mend": "what the jury asked for"}
-    return written.get(part.node) or (counted(len(part.calls), "call") if part.calls else "done")
+    return written.get(part.node) or (count(len(part.calls), "call") if part.calls else "done")
 
 
 def _broken(part: Part) -> Iterator[Line]:
@@ -169,14 +161,14 @@ def _of(event: Event) -> Iterator[Line]:
         case events.Planned(steps):
             yield from _plan(steps)
         case events.Searched(step, passages, titles, total):
-            papers = f"{len(titles)} of {counted(total, 'paper')}"
-            yield "", f"{counted(passages, 'passage')} of {papers}: {step.query}"
+            papers = f"{len(titles)} of {count(total, 'paper')}"
+            yield "", f"{count(passages, 'passage')} of {papers}: {step.query}"
             yield from _some([("dim", title) for title in titles], MOST_TITLES)
         case events.Used(tool, arguments, _, failed):
             given = ", ".join(f"{key}={value!r}" for key, value in arguments)
             yield "", f"{tool}({given}){f': {failed}' if failed else ''}"
         case events.Read(quotes, papers, dropped):
-            text = f"{counted(len(quotes), 'quote')} from {counted(papers, 'paper')}"
+            text = f"{count(len(quotes), 'quote')} from {count(papers, 'paper')}"
             yield "", f"{text}; {dropped} dropped, not in the text" if dropped else text
             shown = [("dim", f"“{' '.join(quote.split())}”") for quote in quotes]
             yield from _some(shown, MOST_QUOTES)
@@ -190,13 +182,13 @@ def _of(event: Event) -> Iterator[Line]:
 def _of_review(event: Event) -> Iterator[Line]:
     match event:
         case events.Outlined(titles):
-            yield "", counted(len(titles), "section")
+            yield "", count(len(titles), "section")
             yield from (("dim", f"{n}. {title}") for n, title in enumerate(titles, start=1))
         case events.Wrote(number, of, title, sentences):
-            yield "", f"{number} of {of}, {counted(sentences, 'sentence')}: {title}"
+            yield "", f"{number} of {of}, {count(sentences, 'sentence')}: {title}"
         case events.Tabled(papers, columns, said):
             cells = papers * len(columns)
-            yield "", f"{counted(papers, 'paper')}, {said} of {cells} cells said"
+            yield "", f"{count(papers, 'paper')}, {said} of {cells} cells said"
         case _:
             yield from _of_ideas(event)
 
@@ -204,9 +196,9 @@ def _of_review(event: Event) -> Iterator[Line]:
 def _of_ideas(event: Event) -> Iterator[Line]:
     match event:
         case events.Seeded(_, thoughts):
-            yield "", counted(thoughts, "thought")
+            yield "", count(thoughts, "thought")
         case events.Proposed(titles):
-            yield "", counted(len(titles), "idea")
+            yield "", count(len(titles), "idea")
             yield from (("dim", f"{n}. {title}") for n, title in enumerate(titles, start=1))
         case events.Placed(title, verdict):
             yield "", f"{verdict}: {title}"
@@ -228,7 +220,7 @@ def _plan(steps: Sequence[Step]) -> Iterator[Line]:
     if not steps:
         yield "", "nothing more to search for"
         return
-    yield "", counted(len(steps), "step")
+    yield "", count(len(steps), "step")
     for number, step in enumerate(steps, start=1):
         tool = f" (by {step.tool})" if step.tool else ""
         yield "dim", f"{number}. {step.question}{tool}"
@@ -236,7 +228,7 @@ def _plan(steps: Sequence[Step]) -> Iterator[Line]:
 
 def _draft(event: events.Drafted, before: Draft) -> Iterator[Line]:
     sentences = event.draft.sentences
-    text = f"{counted(len(sentences), 'sentence')} carried by quotes"
+    text = f"{count(len(sentences), 'sentence')} carried by quotes"
     if event.revision:
         text += f", revision {event.revision}"
     yield "", f"{text}; {event.dropped} dropped" if event.dropped else text
@@ -290,10 +282,10 @@ def _end(row: RunRow, answer: Answer | None, traced: bool) -> Iterator[Text]:
 
 
 def _found(answer: Answer) -> str:
-    parts = [counted(len(answer.review.sections), "section")] if answer.review else []
+    parts = [count(len(answer.review.sections), "section")] if answer.review else []
     what = "quote" if answer.outcome is Outcome.EVIDENCE else "sentence"
-    parts += [counted(len(answer.sentences), what)] if answer.sentences else []
-    papers = f" from {counted(len(answer.bibliography), 'paper')}"
+    parts += [count(len(answer.sentences), what)] if answer.sentences else []
+    papers = f" from {count(len(answer.bibliography), 'paper')}"
     return f": {' and '.join(parts)}{papers}" if parts else ""
 
 
@@ -310,7 +302,7 @@ def _bill(sittings: Sequence[Sitting], usage: Usage) -> Iterator[Text]:
         if not spent.calls and seconds < NOTHING:
             continue
         tokens = f"{spent.input_tokens + spent.output_tokens:,} tokens" if spent.calls else ""
-        calls = counted(spent.calls, "call") if spent.calls else ""
+        calls = count(spent.calls, "call") if spent.calls else ""
         took = lasted(seconds) if seconds else ""
         yield Text(
             f"  {name:<{NAME_WIDTH}}{calls:>10}{tokens:>18}"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from conftest import Desk
 
 from scholar.events import Began, Event, Finished, Started
+from scholar.journal import RunRow
 from scholar.observer import Observer
 from scholar.runs import Run
 from scholar.spans import Telemetry
 from scholar.trace import path_of, read
-from scholar.values import Answer, Outcome, Usage
+from scholar.values import Answer
 
 RUN = "7f3a12bc90de"
 
@@ -73,20 +75,9 @@ async def watch(
     return watched
 
 
-@dataclass
-class Row:
-    """What the story is told beside the events."""
-
-    question: str
-    preset: str
-    answer: Answer | None = None
-    status: str = "finished"
-    task: str = "answer"
-    run_id: str = RUN
-    started: float = 0.0
-    ended: float | None = None
-    usage: Usage = field(default_factory=Usage)
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return self.answer.outcome if self.answer else None
+def entry(question: str, preset: str, answer: Answer | None = None, **known: Any) -> RunRow:
+    """The entry of a run that has ended with `answer`, if nothing else is said."""
+    outcome = answer.outcome if answer else None
+    ended: dict[str, Any] = {"task": "answer", "started": 0.0, "status": "finished"}
+    row = RunRow(RUN, RUN, question, preset=preset, outcome=outcome, answer=answer, **ended)
+    return replace(row, **known)

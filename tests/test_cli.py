@@ -675,6 +675,20 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_list_of_runs_loads_neither_the_library_nor_the_graph(cli: Run) -> None:
+    loads = {"numpy", "scipy", "scholar.library", "scholar.graph", "sqlalchemy", *HEAVY}
+    probe = PROBE.replace(repr(HEAVY), repr(tuple(loads)))
+    ran = subprocess.run(
+        [sys.executable, "-c", probe, "runs", "list", "--json"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert ran.stderr == "['sqlalchemy']\n"
+    assert json.loads(ran.stdout) == []
+
+
+@pytest.mark.slow
 def test_a_whole_run_in_its_own_process_prints_json_alone(cli: Run, server: ModelServer) -> None:
     with spawn("ask", QUESTION, "--json", "--preset", "fast") as process:
         ran = checked(*_ended(process))

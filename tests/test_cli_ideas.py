@@ -10,11 +10,12 @@ from pathlib import Path
 import docx
 import jsonschema
 import pytest
-from inventive import inventive
-from minds import for_server
+from inventive import inventive, invents
+from minds import Mind, for_server
 from model_server import ModelServer
 from rich.console import Console
 from test_cli import Run, _server, cli, home, run, server  # noqa: F401
+from test_ideas import knows
 
 from scholar.cli import progress as progressing
 from scholar.cli.progress import Progress
@@ -120,6 +121,44 @@ def test_a_name_that_says_no_form_is_refused_before_ideas_are_asked_for(
 
 
 @pytest.mark.parametrize(
+    ("asked", "mind"),
+    [
+        ((), inventive),
+        (("-n", "1"), inventive),
+        (("--new", "2"), invents(novelty=knows(99))),
+        (("--new", "2", "-n", "6"), inventive),
+    ],
+    ids=["six", "one", "new, all known", "new"],
+)
+def test_ideas_stay_within_their_estimate(
+    cli: Run,  # noqa: F811
+    server: ModelServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[str, ...],
+    mind: Mind,
+) -> None:
+    monkeypatch.setenv("SCHOLAR_PRICES", '{"scripted": {"input": 1, "output": 2}}')
+    server.use(for_server(mind))
+    said = cli("ideas", "graph walks rank passages", *asked, "--estimate", "--json").json
+    assert not server.requests
+    usage = cli("ideas", "graph walks rank passages", *asked, "--json").json["usage"]
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    used = {"calls": usage["calls"], "tokens": tokens, "dollars": usage["dollars"]}
+    for what, value in used.items():
+        least, most = said[what]
+        assert least <= value <= most, what
+
+
+def test_an_estimate_of_ideas_says_what_it_leaves_out(cli: Run) -> None:  # noqa: F811
+    shown = cli("ideas", "graph walks", "--estimate", "--model", "openai:own")
+    assert shown.out.startswith("28 to 34 calls, ")
+    assert shown.out.endswith("tokens, price unknown\n")
+    assert "where you choose" not in shown.err
+    chosen = cli("ideas", "graph walks", "--estimate", "--interactive")
+    assert "what you ask for where you choose" in " ".join(chosen.err.split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["refine", "two"], "names no idea"),
@@ -145,6 +184,9 @@ def test_without_a_model_ideas_say_that_they_need_one(cli: Run) -> None:  # noqa
     assert ran.code == 0
     assert "Ideas are thought of by a model" in ran.out
     assert "SCHOLAR_MODEL" in ran.out
+    none = cli("ideas", "How do graph walks rank passages on multi-hop questions?", "--json")
+    jsonschema.validate(none.json, SCHEMA)
+    assert none.json["ideas"] == []
 
 
 def test_help_names_both_ways(cli: Run) -> None:  # noqa: F811

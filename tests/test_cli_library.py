@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 
 from scholar.backends import gateway
 from scholar.cli import app
+from scholar.cli.options import STRATEGIES
+from scholar.library.strategies import RANKINGS, STAGES
 
 PASSAGES = sum(len(stored.entry.passages) for stored in SHELF.values())
 Run = Callable[..., tuple[int, str, str]]
@@ -256,3 +259,19 @@ def test_a_strategy_that_has_nothing_to_go_by_says_what_would_make_it(
     code, _, err = cli("search", "walks", "--strategy", "questions")
     assert (code, "scholar library enrich" in err) == (3, True)
     assert "enrich" not in cli("search", "Brot backen")[2]
+
+
+@pytest.mark.parametrize("command", [("search",), ("eval", "retrieve")])
+def test_help_names_every_strategy_that_there_is(cli: Run, command: tuple[str, ...]) -> None:
+    said = set(re.findall(r"\w+", STRATEGIES))
+    joins = {"or", "several", "joined", "by", "and", "then"}
+    assert said - joins == {*RANKINGS, *STAGES}
+    shown = cli(*command, "--help")[1]
+    assert " ".join(STRATEGIES.split()) in " ".join(shown.split())
+
+
+def test_papers_are_exported_as_json_as_they_are_listed(cli: Run, shelf_home: Path) -> None:
+    listed = json.loads(cli("papers", "list", "--json")[1])
+    assert json.loads(cli("papers", "export", "--json")[1]) == listed
+    assert cli("papers", "export", "--bibtex")[1] == cli("papers", "export")[1]
+    assert cli("papers", "export")[1].lstrip().startswith("@")

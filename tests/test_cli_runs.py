@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,13 @@ def only_run(cli: Run) -> dict[str, Any]:
     return dict(row)
 
 
+def checkpoints(home: Path) -> int:
+    """How many states of runs are kept."""
+    with closing(sqlite3.connect(home / "checkpoints.sqlite")) as connection:
+        [count] = connection.execute("SELECT count(*) FROM checkpoints").fetchone()
+    return int(count)
+
+
 def test_a_run_is_listed_shown_exported_and_removed(
     cli: Run, server: ModelServer, tmp_path: Path
 ) -> None:
@@ -37,6 +47,11 @@ def test_a_run_is_listed_shown_exported_and_removed(
     shown = cli("runs", "show", row["run_id"][:6]).out
     assert "search" in shown
     assert "jury" in shown
+    story = cli("runs", "show", row["run_id"], "--json").json
+    same = row.keys() - {"usage"}  # its seconds go on until the run is put away
+    assert {name: story[name] for name in same} == {name: row[name] for name in same}
+    assert datetime.fromisoformat(story["started"]) <= datetime.fromisoformat(story["ended"])
+    assert story["steps"]
     exported = json.loads(cli("runs", "export", row["run_id"]).out)
     assert exported["answer"]["sentences"] == answer["sentences"]
     assert {"planned", "called", "finished"} <= {event["type"] for event in exported["events"]}
@@ -111,6 +126,25 @@ def test_a_plan_waits_for_its_reply(cli: Run, server: ModelServer) -> None:
     )
 
 
+def test_a_review_waits_where_a_tool_is_to_be_asked_for_first(
+    cli: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def adds_up(seen: Seen) -> Any:
+        if seen.call != "tool_step" or seen.known:
+            return honest(seen)
+        given = [{"name": "expression", "value": "1 + 1"}]
+        return {"reason": "A sum.", "tool": "calculate", "arguments": given, "question": "A sum?"}
+
+    monkeypatch.setenv("SCHOLAR_TOOLS__ASK_FIRST", '["calculate"]')
+    server.use(for_server(adds_up))
+    waiting = cli("review", QUESTION, "--preset", "sibyl", "--sections", "2")
+    assert waiting.code == 7
+    assert "calculate" in waiting.err
+    run_id = only_run(cli)["run_id"]
+    answer = cli("runs", "resume", run_id, "--reply", "no", "--json").answer
+    assert any("did not allow calculate" in note for note in answer["notes"])
+
+
 def test_unknown_runs_are_named(cli: Run) -> None:
     for command in ("show", "resume", "cancel", "replay", "export", "remove"):
         ran = cli("runs", command, "none")
@@ -139,8 +173,11 @@ def test_a_thread_is_listed_shown_renamed_exported_and_removed(
     file = tmp_path / "thread.md"
     cli("threads", "export", "walks", "--out", str(file))
     assert file.read_text().startswith("# On walks")
+    assert list((tmp_path / "home" / "traces").glob("*"))
     assert "with 2 runs" in cli("threads", "remove", "walks").out
     assert cli("runs", "list", "--json").json == []
+    assert not list((tmp_path / "home" / "traces").glob("*"))
+    assert checkpoints(tmp_path / "home") == 0
     assert cli("threads", "show", "walks").code == 5
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import Desk, OpenDesk
 from minds import Mind, Seen, but, for_backend, honest
-from observing import Row, Watched, before, watch
+from observing import Watched, before, entry, watch
 from papers import QUESTION
 from rich.console import Console
 
@@ -40,9 +40,11 @@ from scholar.events import (
     Voted,
     Waiting,
 )
+from scholar.journal import RunRow
+from scholar.report.timeline import Timed
 from scholar.runs import Scholar
 from scholar.settings import Settings, load
-from scholar.story import Told, lasted, tell, to_json
+from scholar.story import lasted, tell, to_json
 from scholar.telling import MOST_QUOTES, show
 from scholar.values import Answer, Call, Draft, Inquiry, Outcome, Sentence, Usage, Verdict
 
@@ -60,7 +62,7 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-def steady(told: Iterable[Told]) -> list[Told]:
+def steady(told: Iterable[Timed]) -> list[Timed]:
     """The same events at times that are the same in every run."""
     return [(NOON + n, _steady(event)) for n, (_, event) in enumerate(told)]
 
@@ -71,7 +73,7 @@ def _steady(event: Event) -> Event:
     return event
 
 
-def shown(row: Row, told: Sequence[Told], width: int = 80) -> str:
+def shown(row: RunRow, told: Sequence[Timed], width: int = 80) -> str:
     """The story as it is printed on a terminal without colours."""
     console = Console(
         file=StringIO(), width=width, highlight=False, markup=False, emoji=False, no_color=True
@@ -81,9 +83,9 @@ def shown(row: Row, told: Sequence[Told], width: int = 80) -> str:
     return str(text)
 
 
-def row_of(watched: Watched, preset: str, **known: Any) -> Row:
+def row_of(watched: Watched, preset: str, **known: Any) -> RunRow:
     usage = replace(watched.answer.usage, seconds=14.05) if watched.answer else Usage()
-    return Row(QUESTION, preset, watched.answer, started=NOON, usage=usage, **known)
+    return entry(QUESTION, preset, watched.answer, started=NOON, usage=usage, **known)
 
 
 def priced(settings: Settings) -> dict[str, Any]:
@@ -151,7 +153,7 @@ async def test_the_story_of_a_run_that_was_cut_short(desk: OpenDesk, settings: S
     at = desk(honest, **priced(settings))
     run = at.scholar.start(QUESTION, preset="standard")
     watched = await watch(at, run, until=before("deliberate"))
-    row = Row(QUESTION, "standard", status="stopped", started=NOON, usage=seen(watched))
+    row = entry(QUESTION, "standard", status="stopped", started=NOON, usage=seen(watched))
     check("stopped", shown(row, steady(watched.told)))
 
 
@@ -161,7 +163,7 @@ async def test_the_story_of_a_run_that_was_cancelled(desk: OpenDesk) -> None:
     watched = await watch(at, run, until=before("deliberate"))
     answer = await run.cancelled()
     # A juror may have been asked before the word came.
-    row = Row(QUESTION, "standard", answer, started=NOON, usage=seen(watched))
+    row = entry(QUESTION, "standard", answer, started=NOON, usage=seen(watched))
     check("cancelled", shown(row, steady(watched.told)))
 
 
@@ -218,7 +220,7 @@ def test_a_run_that_waits_for_a_person_says_for_what_and_how_it_goes_on() -> Non
         Called(Call("planner", "m", 10, 5, 1.0, node="plan")),
         Paused((("i1", PLAN),)),
     ]
-    row = Row(QUESTION, "standard", status="waiting", started=NOON)
+    row = entry(QUESTION, "standard", status="waiting", started=NOON)
     check("waiting", shown(row, steady(enumerate(told))))
 
 
@@ -233,7 +235,7 @@ def test_delays_stand_where_they_happened() -> None:
         Began("compose"),
         Ended("compose", seconds=1.0),
     ]
-    lines = shown(Row(QUESTION, "fast"), steady(enumerate(told))).splitlines()
+    lines = shown(entry(QUESTION, "fast"), steady(enumerate(told))).splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("  read "))
     assert "1 quote from 1 paper" in lines[at]
     assert "reader asked again after 2 s: The server is overloaded." in lines[at + 2]
@@ -245,7 +247,7 @@ def test_only_some_of_many_quotes_are_shown_and_the_rest_counted() -> None:
     def quoted(count: int) -> str:
         read = Read(tuple(f"Quote {n}." for n in range(count)), 3, 0)
         told: list[Event] = [Began("read"), read, Ended("read")]
-        return shown(Row(QUESTION, "fast"), steady(enumerate(told)))
+        return shown(entry(QUESTION, "fast"), steady(enumerate(told)))
 
     assert quoted(MOST_QUOTES + 1).count("“") == MOST_QUOTES + 1
     many = quoted(MOST_QUOTES + 5)
@@ -259,14 +261,14 @@ def test_a_price_that_is_not_known_is_called_so() -> None:
         Called(Call("reader", "m", 10, 5, 1.0, node="read")),
         Ended("read"),
     ]
-    text = shown(Row(QUESTION, "fast", usage=Usage(1, 10, 5, 1.0, None)), steady(enumerate(told)))
+    text = shown(entry(QUESTION, "fast", usage=Usage(1, 10, 5, 1.0, None)), steady(enumerate(told)))
     assert text.count("$?") == 2
     assert "price unknown" in text
 
 
 def test_a_run_without_a_trace_is_told_by_its_answer_alone() -> None:
     answer = Answer("7f3a12bc90de", QUESTION, Outcome.NO_EVIDENCE)
-    text = shown(Row(QUESTION, "fast", answer, started=NOON), [])
+    text = shown(entry(QUESTION, "fast", answer, started=NOON), [])
     assert "No trace of this run was kept" in text
     assert "No evidence." in text
 
@@ -288,7 +290,7 @@ def test_what_a_paper_says_cannot_steer_the_terminal() -> None:
         Began("deliberate"),
         Voted(Verdict("support", "revise", (steering,), steering)),
     ]
-    text = shown(Row(steering, steering), steady(enumerate(told)))
+    text = shown(entry(steering, steering), steady(enumerate(told)))
     assert all(character.isprintable() or character == "\n" for character in text)
 
 

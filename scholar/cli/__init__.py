@@ -16,16 +16,19 @@ from scholar.cli.commands.papers import papers
 from scholar.cli.commands.runs import runs, threads
 from scholar.cli.commands.watch import watch
 from scholar.cli.options import (
+    Collection,
     Dollars,
     Estimate,
     Files,
     Json,
+    Markdown,
     Model,
     NoCache,
     Passages,
     Preset,
     Seconds,
     Sources,
+    Strategy,
     Tokens,
 )
 
@@ -72,15 +75,18 @@ def ask(
     json: Json = False,
 ) -> None:
     """Answer a question from the library, or, without a model, show the quotes that bear on it."""
-    from scholar.cli import asking, common
+    from scholar.cli import asking, common, flags
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
+    chosen = flags.settings(
+        preset=preset, model=model, dollars=budget_dollars, tokens=budget_tokens,
+        seconds=budget_seconds, no_cache=no_cache,
+    )  # fmt: skip
+    form = flags.form(json=json)
     if estimate:
-        common.run(asking.estimate(question, flags, k, json))
+        common.run(asking.estimate(question, chosen, k, form))
     else:
         asked = asking.Asked(question, k, thread, review_plan=review == "plan")
-        common.run(asking.ask(asked, sources or [], flags, json, files or []))
+        common.run(asking.ask(asked, sources or [], chosen, form, files or []))
 
 
 @app.command()
@@ -97,11 +103,12 @@ def chat(
     no_cache: NoCache = False,
 ) -> None:
     """Ask one question after another; each sees the earlier ones. The budget is per question."""
-    from scholar.cli import asking, common, talking
+    from scholar.cli import common, flags, talking
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens}
-    flags = asking.flags(preset, model, budget, no_cache)
-    common.run(talking.chat(thread, flags, k))
+    chosen = flags.settings(
+        preset=preset, model=model, dollars=budget_dollars, tokens=budget_tokens, no_cache=no_cache
+    )
+    common.run(talking.chat(thread, chosen, k))
 
 
 @app.command()
@@ -123,21 +130,23 @@ def review(
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
     estimate: Estimate = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    markdown: Markdown = False,
     files: Files = None,
     json: Json = False,
 ) -> None:
     """Review what the papers of the library say on a topic, with a table of the papers."""
-    from scholar.cli import asking, common, reviewing
+    from scholar.cli import common, flags, reviewing
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(None, model, budget, no_cache)
+    chosen = flags.settings(
+        model=model, dollars=budget_dollars, tokens=budget_tokens, seconds=budget_seconds,
+        no_cache=no_cache,
+    )  # fmt: skip
     asked = reviewing.Asked(topic, columns, sections, preset, k)
-    form: reviewing.Form = "json" if json else "markdown" if markdown else "terminal"
+    form = flags.form(json=json, markdown=markdown)
     if estimate:
-        common.run(reviewing.estimate(asked, flags, form))
+        common.run(reviewing.estimate(asked, chosen, form))
     else:
-        common.run(reviewing.review(asked, sources or [], flags, form, files or []))
+        common.run(reviewing.review(asked, sources or [], chosen, form, files or []))
 
 
 @app.command()
@@ -189,13 +198,11 @@ def search(
     venue: Annotated[str, typer.Option(help="Words of the journal or conference.")] = "",
     author: Annotated[str, typer.Option(help="Words of the names of the authors.")] = "",
     source: Annotated[str, typer.Option(help="Words of the file or address it came from.")] = "",
-    collection: Annotated[
-        str, typer.Option("--in", metavar="NAME", help="Only papers of this collection.")
-    ] = "",
+    collection: Collection = "",
     retracted: Annotated[
         bool | None, typer.Option(help="Only papers that were retracted, or none of them.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="How passages are ranked.")] = "hybrid",
+    strategy: Strategy = "hybrid",
     json: Json = False,
 ) -> None:
     """Find the passages of the library that fit a query best."""

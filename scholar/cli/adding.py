@@ -9,7 +9,7 @@ from rich.progress import TextColumn
 
 from scholar import report, settings
 from scholar.cli.checking import after_adding
-from scholar.cli.common import counting, notice, out, print_json
+from scholar.cli.common import counting, library_of, out, print_json
 from scholar.errors import SourceError, UsageError
 from scholar.library import Library
 from scholar.library.ingest import Result, Status, expand, ingest
@@ -31,15 +31,12 @@ async def add(sources: list[str], query: str, service: str, most: int, to: str, 
     if service not in SERVICES:
         raise UsageError(f"'{service}' cannot be searched; use one of {', '.join(SERVICES)}.")
     known = settings.load()
-    library = Library(known, on_notice=notice)
-    try:
+    async with library_of(known) as library:
         results = await add_all(library, known, sources, query=query, service=service, most=most)
         results = await _looked_up(library, known, results)
         if to.strip():
             ids = dict.fromkeys(result.paper.id for result in results if result.paper)
             await library.collect(to.strip(), list(ids))
-    finally:
-        library.close()
     if json:
         print_json([_to_json(result) for result in results])
     else:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any
+
+import typer
 
 from scholar import estimate as estimating
 from scholar import report, settings
 from scholar.cli import choosing
 from scholar.cli.adding import add_all, exit_code, summary
-from scholar.cli.common import CANCELLED, complain, err, notice, out, print_json
+from scholar.cli.common import (
+    CANCELLED,
+    complain,
+    err,
+    likely_words,
+    notice,
+    out,
+    print_json,
+)
+from scholar.cli.flags import Form
 from scholar.cli.progress import Progress
 from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, ModelError, SourceError
 from scholar.events import Finished, Paused
+from scholar.journal import RESUMABLE
 from scholar.library.ingest import Result
+from scholar.report import ideas as report_ideas
 from scholar.runs import Run, Scholar
-from scholar.settings import Role, Settings
+from scholar.settings import Settings
 from scholar.values import Answer, Inquiry, Outcome
 
 EXIT_CODES = {
@@ -36,24 +49,6 @@ EXIT_CODES = {
 }
 WAITS = 7
 """The exit code of a run that waits for a person."""
-CUT_SHORT = frozenset(
-    (Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.BUDGET_SPENT, Outcome.CANCELLED)
-)
-"""Outcomes of runs that could not go on; the first of their notes says why."""
-
-
-def flags(
-    preset: str | None, model: str | None, budget: Mapping[str, float | None], no_cache: bool
-) -> dict[str, Any]:
-    """The settings that the flags of `scholar ask` stand for; None where one was not given."""
-    caps = {name: cap for name, cap in budget.items() if cap is not None}
-    return {
-        "preset": preset,
-        "model": model,
-        "models": dict.fromkeys(get_args(Role), model) if model else None,
-        "budget": caps or None,
-        "cache": False if no_cache else None,
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,53 +71,61 @@ class Asked:
         )
 
 
-async def estimate(question: str, flags: dict[str, Any], k: int | None, json: bool) -> int:
+async def estimate(question: str, flags: dict[str, Any], k: int | None, form: Form) -> int:
     """Print what the run would take, and call nothing; the library is not looked into."""
     known = settings.load(**flags)
-    print_estimate(estimating.estimate(question, known.preset_named(None), known, k), json)
+    print_estimate(estimating.estimate(question, known.preset_named(None), known, k), form)
     return 0
 
 
-def print_estimate(found: estimating.Estimate, json: bool) -> None:
-    """Print what a run would take."""
-    if json:
+def print_estimate(
+    found: estimating.Estimate, form: Form, run: str = "finds something", more: str = ""
+) -> None:
+    """Print what a run would take, of which `run` it is that of, and what comes on top of it."""
+    if form == "json":
         print_json(asdict(found))
         return
-    (few, many), (least, most) = found.calls, found.tokens
-    out.print(f"{few} to {many} calls, {least:,} to {most:,} tokens, {_dollars(found)}")
+    out.print(likely_words(asdict(found)), soft_wrap=True)
     err.print(
-        "For a run that finds something. Repairs, retries and what a model thinks come on top, "
+        f"For a run that {run}. Repairs, retries{more} and what a model thinks come on top, "
         "what is on disk already comes off; --budget-dollars is a cap that holds.",
         style="dim",
     )
 
 
-def _dollars(found: estimating.Estimate) -> str:
-    if found.dollars is None:
-        return "price unknown"
-    return f"${found.dollars[0]:.4f} to ${found.dollars[1]:.4f}"
-
-
 async def ask(
-    asked: Asked, sources: list[str], flags: dict[str, Any], json: bool, files: Sequence[str] = ()
+    asked: Asked,
+    sources: list[str],
+    flags: dict[str, Any],
+    form: Form = "terminal",
+    files: Sequence[str] = (),
 ) -> int:
     """Ask, show what happens on standard error, print the answer, and write it to `files`."""
     reports = Reports(files)
-    return show_end(await drive(flags, sources, asked.start, reports), reports, json=json)
+    return show_end(await drive(flags, sources, asked.start, reports), reports, form)
 
 
-def show_end(ended: Answer | Waits, reports: Reports, *, json: bool) -> int:
-    """Print the answer and write the `reports`, or say what the run waits for; the exit code."""
+def show_end(
+    ended: Answer | Waits, reports: Reports, form: Form = "terminal", *, ideas: bool = False
+) -> int:
+    """Print the answer and write the `reports`, or say what the run waits for; the exit code.
+
+    Where `ideas` were asked for, JSON and Markdown are theirs even if there are none.
+    """
     if isinstance(ended, Waits):
         return ended.show()
-    if json:
-        print_json(report.to_json(ended))
+    forms = report_ideas if ideas else report
+    if form == "json":
+        print_json(forms.to_json(ended))
+    elif form == "markdown":
+        typer.echo(forms.to_markdown(ended), nl=False)
     else:
         err.print()
         report.show(ended, out)
         err.print(f"scholar runs show {ended.run_id}", style="dim")
     unwritten = reports.write()
-    return exit_code_of(ended, shown=not json and out.is_terminal, json=json) or unwritten
+    shown = form == "terminal" and out.is_terminal
+    return _exit_code_of(ended, shown=shown, json=form == "json") or unwritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +149,11 @@ class Waits:
         return WAITS
 
 
-def exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
+def _exit_code_of(answer: Answer, *, shown: bool, json: bool) -> int:
     """The exit code of `answer`, after a complaint where it is needed and no person was `shown`
     the answer, which says so itself.
     """
-    if answer.outcome in CUT_SHORT and not shown:
+    if answer.outcome in RESUMABLE and not shown:
         complain(answer.notes[0])
     elif answer.outcome is Outcome.NO_EVIDENCE and json:
         complain("The library does not answer this; add papers on it and ask again.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scholar import report, settings
-from scholar.cli.common import counting, err, notice, out, print_json
+from scholar.cli.common import counting, err, library_of, notice, out, print_json
+from scholar.cli.shelf import resolve
 from scholar.errors import SourceError
 from scholar.library import Library
 from scholar.library.fate import Fates, look_up
@@ -20,20 +21,15 @@ _LATER = "Whether papers were retracted or have newer versions was not looked up
 
 async def check(ids: Sequence[str], json: bool) -> int:
     """Look up every paper, or those named, and print what is retracted or has a newer version."""
-    from scholar.cli.shelf import resolve
-
     known = settings.load()
     if known.offline:
         raise SourceError("offline is set; unset it to look papers up.")
-    library = Library(known, on_notice=notice)
-    try:
+    async with library_of(known) as library:
         papers = await resolve(library, ids) if ids else await library.papers()
         fates = await _under_a_bar(library, papers, known)
         # By their old ids, as some may have become part of another work.
         now = {p.id: p for p in (await library.find_all([p.id for p in papers])).values()}
         marked = [paper for paper in now.values() if paper.retracted or paper.newer]
-    finally:
-        library.close()
     if json:
         print_json(
             {
@@ -82,7 +78,7 @@ def _show(fates: Fates, marked: Sequence[Paper]) -> None:
         out.print(report.hanging("", report.reference(paper)))
     retracted = sum(paper.retracted for paper in marked)
     newer = sum(bool(paper.newer) for paper in marked)
-    asked = f"{fates.asked} paper{'' if fates.asked == 1 else 's'} looked up"
+    asked = f"{report.count(fates.asked, 'paper')} looked up"
     if fates.failed:
         asked += f", not at {', '.join(item.what for item in fates.failed)}"
     changed = len(fates.changed)

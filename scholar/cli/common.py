@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import sys
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 import typer
@@ -20,6 +22,10 @@ from rich.text import Text
 
 from scholar import report
 from scholar.errors import ScholarError
+from scholar.settings import Settings
+
+if TYPE_CHECKING:
+    from scholar.library import Library
 
 CANCELLED = 130
 
@@ -35,6 +41,7 @@ err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def run(command: Coroutine[Any, Any, int | None]) -> None:
     """Run `command` and exit with the code it returns, or with that of its error."""
+    gc.enable()  # see scholar.__main__
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that has no sign for a letter of a title is no reason to fail.
         sys.stdout.reconfigure(errors="replace")
@@ -78,6 +85,33 @@ def counting(*more: ProgressColumn) -> Progress:
     )
 
 
+@contextmanager
+def working(doing: str, *more: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows a bar as `counting`, and gives what moves it: what is being done, how much of it is
+    done, and of how much.
+    """
+    with counting(*more) as bar:
+        task = bar.add_task(doing, total=None)
+        update = bar.update
+
+        def at(doing: str, done: int, total: int) -> None:
+            update(task, description=doing, completed=done, total=total)
+
+        yield at
+
+
+@asynccontextmanager
+async def library_of(known: Settings) -> AsyncIterator[Library]:
+    """The library that the settings name; what it has to say goes to standard error."""
+    from scholar.library import Library  # it takes longer to load than a list of runs to print
+
+    library = Library(known, on_notice=notice)
+    try:
+        yield library
+    finally:
+        library.close()
+
+
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a list on standard output: every column whole, but the last as far as a terminal is
     wide.
@@ -93,6 +127,16 @@ def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             f"{set_cell_size(cell, w)}  " for cell, w in zip(cells, widths, strict=False)
         )
         out.print(Text(start) + text, style="dim" if n == 0 else "", soft_wrap=True)
+
+
+def likely_words(estimate: Mapping[str, Any]) -> str:
+    """An estimate of a run, as plain data, in words."""
+    (few, many), (least, most) = estimate["calls"], estimate["tokens"]
+    likely = f"{few:,} to {many:,} calls, {least:,} to {most:,} tokens"
+    if estimate["dollars"] is None:
+        return f"{likely}, price unknown"
+    low, high = estimate["dollars"]
+    return f"{likely}, ${low:.4f} to ${high:.4f}"
 
 
 def print_json(value: object) -> None:

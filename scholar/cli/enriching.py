@@ -14,7 +14,16 @@ from scholar import report, settings
 from scholar.agents.enricher import KINDS, Enriched, enrich
 from scholar.backends.gateway import Gateway
 from scholar.backends.ledger import Ledger
-from scholar.cli.common import CANCELLED, complain, counting, err, notice, out, print_json
+from scholar.cli.common import (
+    CANCELLED,
+    complain,
+    counting,
+    err,
+    library_of,
+    notice,
+    out,
+    print_json,
+)
 from scholar.errors import BudgetSpent, ModelError, SettingsError, UsageError
 from scholar.library import Kind, Library
 from scholar.values import Usage
@@ -56,7 +65,6 @@ async def run(names: Sequence[str], flags: dict[str, Any], json: bool) -> int:
     """
     kinds = _kinds_of(names) or KINDS
     known = settings.load(**flags)
-    library = Library(known, on_notice=notice)
     gateway = Gateway(known, on_notice=notice)
     began = time.monotonic()
     ledger = Ledger(known.budget, known.price_of, elapsed=lambda: time.monotonic() - began)
@@ -66,10 +74,10 @@ async def run(names: Sequence[str], flags: dict[str, Any], json: bool) -> int:
             raise SettingsError(
                 "Enriching needs a model; set SCHOLAR_MODEL to one such as openai:gpt-5-mini."
             )
-        code = await _work(library, gateway, ledger, kinds, told)
+        async with library_of(known) as library:
+            code = await _work(library, gateway, ledger, kinds, told)
     finally:
         await gateway.aclose()
-        library.close()
     _show(told, kinds, ledger.usage, json)
     return code
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from rich.progress import Progress
+from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
 from scholar import settings
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import notice, out, print_json, working
 from scholar.evaluation import beir
 from scholar.evaluation.retrieval import MEASURES, Indexed, Report, indexed
 from scholar.library import strategies
@@ -25,18 +26,13 @@ async def retrieve(folder: Path, split: str, strategy: str, json: bool) -> None:
     judged = beir.read(folder, split)
     for note in judged.notes:
         notice(note)
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("Indexing", total=len(judged.documents))
-        show = bar.update
-
-        def at(done: int, total: int) -> None:
-            show(task, completed=done, total=total)
-
-        async with indexed(judged, known, on_notice=notice, on_progress=at) as library:
-            reports = []
-            for name in await _wanted(strategy, library, known):
-                bar.update(task, description=f"Searching: {name}")
-                reports.append(await library.measure(name, at))
+    with working("Indexing", TimeRemainingColumn()) as at:
+        indexing = partial(at, "Indexing")
+        async with indexed(judged, known, on_notice=notice, on_progress=indexing) as library:
+            reports = [
+                await library.measure(name, partial(at, f"Searching: {name}"))
+                for name in await _wanted(strategy, library, known)
+            ]
     if json:
         rows = [report.to_json() for report in reports]
         print_json(rows if strategy == ALL else rows[0])

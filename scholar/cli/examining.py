@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
+from rich.progress import TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from scholar import settings
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import notice, out, print_json, working
 from scholar.evaluation import sets
 from scholar.evaluation.asking import Plan, evaluate
 from scholar.evaluation.metrics import Estimate
@@ -33,13 +33,7 @@ async def examine(
     for note in questions.notes:
         notice(note)
     place = path_of(into) if into else known.home / "evaluations"
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("Asking", total=None)
-        show = bar.update
-
-        def at(doing: str, done: int, total: int) -> None:
-            show(task, description=doing, completed=done, total=total)
-
+    with working("Asking", TimeRemainingColumn()) as at:
         report = await evaluate(questions, known, place, plan, on_notice=notice, on_progress=at)
     if json:
         print_json(report.to_json())
@@ -60,10 +54,7 @@ def _show(report: Report) -> None:
     out.print(plain(f"eval {report.kind}: {report.name}, {count}, preset {report.preset}"))
     out.print(plain(f"answered by {', '.join(models)}"), style="dim")
     out.print()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for name in ("score", "95 % interval", "of"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = score_table()
     for measure in MEASURES[report.kind]:
         table.add_row(measure.title, *cells(report.scores[measure.name], 3))
     table.add_row()
@@ -76,6 +67,15 @@ def _show(report: Report) -> None:
     for line in _remarks(report):
         out.print(plain(line), style="dim")
     out.print(plain(report.folder), style="dim", soft_wrap=True)
+
+
+def score_table() -> Table:
+    """A table for rows of a name and the `cells` of an estimate."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for name in ("score", "95 % interval", "of"):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def cells(estimate: Estimate, digits: int) -> tuple[str, str, str]:

@@ -6,21 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import typer
-
-from scholar import report
-from scholar.cli.asking import Waits, drive, exit_code_of
-from scholar.cli.common import err, out, print_json
+from scholar import estimate as estimating
+from scholar import settings
+from scholar.cli.asking import drive, print_estimate, show_end
+from scholar.cli.flags import Form
 from scholar.cli.running import kept
 from scholar.cli.writing import Reports
 from scholar.errors import UsageError
 from scholar.report import ideas as report_ideas
 from scholar.runs import Run, Scholar
-from scholar.values import Answer, Idea
-
-Form = Literal["terminal", "markdown", "json"]
+from scholar.values import Idea
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,16 @@ class Asked:
         )
 
 
+async def estimate(asked: Asked, flags: dict[str, Any], form: Form) -> int:
+    """Print what the run would take, and call nothing; the library is not looked into."""
+    known = settings.load(**flags)
+    preset = known.preset_named(None)
+    found = estimating.estimate_ideas(asked.topic, preset, known, asked.wanted, asked.new)
+    more = ", what you ask for where you choose" if asked.interactive else ""
+    print_estimate(found, form, "ends with as many ideas as asked for", more)
+    return 0
+
+
 async def propose(
     asked: Asked,
     sources: list[str],
@@ -52,7 +59,8 @@ async def propose(
 ) -> int:
     """Propose ideas, show what happens on standard error, print them, and write them to `files`."""
     reports = Reports(files)
-    return _print(await drive(flags, sources, asked.start, reports), reports, form)
+    ended = await drive(flags, sources, asked.start, reports)
+    return show_end(ended, reports, form, ideas=True)
 
 
 async def refine(
@@ -70,16 +78,16 @@ async def refine(
             f"'{name}' names no idea: give a run and an idea of it, as in 7f3a.2, which "
             "scholar ideas prints at its end."
         )
-
+    reports = Reports(files)
     if file:
         topic, idea = _from_file(file, idea_id)
     else:
         topic, idea = await _of_run(run_id, idea_id)
 
     def start(scholar: Scholar) -> Run:
-        return scholar.start_proposal(topic, idea)
+        return scholar.start_proposal(topic, idea, person=True)
 
-    return _print(await drive(flags, [], start, reports), reports, form)
+    return show_end(await drive(flags, [], start, reports), reports, form, ideas=True)
 
 
 def _from_file(file: str, idea_id: str) -> tuple[str, Idea]:
@@ -100,19 +108,3 @@ async def _of_run(run_id: str, idea_id: str) -> tuple[str, Idea]:
     if answer is None or idea is None:
         raise UsageError(f"The run {run_id} has no idea {idea_id}; see scholar runs show {run_id}.")
     return answer.question, idea
-
-
-def _print(answer: Answer | Waits, reports: Reports, form: Form) -> int:
-    if isinstance(answer, Waits):
-        return answer.show()
-    if form == "json":
-        print_json(report_ideas.to_json(answer))
-    elif form == "markdown":
-        typer.echo(report_ideas.to_markdown(answer), nl=False)
-    else:
-        err.print()
-        report.show(answer, out)
-        err.print(f"scholar runs show {answer.run_id}", style="dim")
-    unwritten = reports.write()
-    shown = form == "terminal" and out.is_terminal
-    return exit_code_of(answer, shown=shown, json=form == "json") or unwritten

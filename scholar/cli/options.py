@@ -11,7 +11,20 @@ Ids = Annotated[
     list[str], typer.Argument(metavar="ID…", help="Paper ids, or unique beginnings of them.")
 ]
 Preset = Annotated[str | None, typer.Option(help="How to answer; see scholar presets.")]
-Model = Annotated[str | None, typer.Option(help="openai:NAME or openai:NAME@URL, for every role.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="openai:NAME, openai:NAME@URL or local:NAME, for every role."),
+]
+STRATEGIES = (
+    "bm25, dense, hybrid, graph, entity, cocitation or questions, several joined by +, and then "
+    "+feedback, +rerank or +diverse"
+)
+"""The names that the library has for them, which takes too long to load for a help text."""
+Strategy = Annotated[str, typer.Option(help=f"How passages are ranked: {STRATEGIES}.")]
+Collection = Annotated[
+    str, typer.Option("--in", metavar="NAME", help="Only papers of this collection.")
+]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Ask so many questions, drawn by --seed; else all.")
 ]

@@ -17,8 +17,9 @@ from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.text import Text
 
-from scholar import events, report
+from scholar import events, report, story
 from scholar.cli import choosing
+from scholar.cli.common import likely_words
 from scholar.events import Event
 from scholar.values import Inquiry, Step
 
@@ -84,7 +85,8 @@ class Progress:
         self._console.print("The plan is to search for:")
         for n, step in enumerate(inquiry.detail["steps"], start=1):
             self._console.print(Text(f"  {n}. {report.plain(step)}"))
-        self._console.print(_likely(inquiry.detail["estimate"]), style="dim")
+        likely = likely_words(inquiry.detail["estimate"])
+        self._console.print(f"The whole run is likely to take {likely}.", style="dim")
         word = (await self._typed("Follow it? [y/N, or e to edit] ")).lower()
         if word not in ("e", "edit"):
             return word in ("y", "yes")
@@ -117,7 +119,7 @@ class Progress:
                     self._line("", f"{n}. {step.question}", timed=False)
                 self._doing("searching")
             case events.Searched(step, passages, titles, total):
-                found = f"{_count(passages, 'passage')} of {len(titles)} of {total} papers"
+                found = f"{report.count(passages, 'passage')} of {len(titles)} of {total} papers"
                 self._line("search", f"{found}: {step.query}")
                 self._doing("reading")
             case events.Read(quotes, papers, dropped):
@@ -141,25 +143,29 @@ class Progress:
     def _show_review(self, event: Event) -> None:
         match event:
             case events.Outlined(titles):
-                self._line("outline", _count(len(titles), "section"))
+                self._line("outline", report.count(len(titles), "section"))
                 for n, title in enumerate(titles, start=1):
                     self._line("", f"{n}. {title}", timed=False)
                 self._doing("writing")
             case events.Wrote(number, of, title, sentences):
-                self._line("write", f"{number} of {of}, {_count(sentences, 'sentence')}: {title}")
+                self._line(
+                    "write", f"{number} of {of}, {report.count(sentences, 'sentence')}: {title}"
+                )
             case events.Tabled(papers, columns, said):
                 cells = papers * len(columns)
-                self._line("table", f"{_count(papers, 'paper')}, {said} of {cells} cells said")
+                self._line(
+                    "table", f"{report.count(papers, 'paper')}, {said} of {cells} cells said"
+                )
             case _:
                 self._show_ideas(event)
 
     def _show_ideas(self, event: Event) -> None:
         match event:
             case events.Seeded(route, thoughts):
-                self._line(route, _count(thoughts, "thought"))
+                self._line(route, report.count(thoughts, "thought"))
                 self._doing("thinking")
             case events.Proposed(titles):
-                self._line("ideas", _count(len(titles), "idea"))
+                self._line("ideas", report.count(len(titles), "idea"))
                 for title in titles:
                     self._line("", title, timed=False, one_line=True)
                 self._doing("working them out")
@@ -226,34 +232,18 @@ async def line_of_input() -> str:
     return await typed
 
 
-def _likely(estimate: dict[str, Any]) -> str:
-    (few, many), (least, most) = estimate["calls"], estimate["tokens"]
-    likely = f"{few} to {many} calls, {least:,} to {most:,} tokens"
-    if estimate["dollars"] is None:
-        return f"The whole run is likely to take {likely}."
-    low, high = estimate["dollars"]
-    return f"The whole run is likely to take {likely}, ${low:.4f} to ${high:.4f}."
-
-
 def _read(quotes: int, papers: int, dropped: int) -> str:
-    text = f"{_count(quotes, 'quote')} from {_count(papers, 'paper')}"
+    text = f"{report.count(quotes, 'quote')} from {report.count(papers, 'paper')}"
     return f"{text}; {dropped} dropped, not in the text" if dropped else text
 
 
 def _resolved(steps: Sequence[Step]) -> str:
-    done = [step for step in steps if step.status in ("solved", "corrected")]
-    text = f"{len(done)} of {_count(len(steps), 'step')} solved"
-    if corrected := sum(step.status == "corrected" for step in steps):
-        text += f", {corrected} corrected by the papers"
-    return f"{text}; last: {done[-1].answer}" if done and done[-1].answer else text
+    last = [step.answer for step in steps if step.status in ("solved", "corrected")][-1:]
+    return "; last: ".join(filter(None, (story.resolved(steps), *last)))
 
 
 def _written(sentences: int, revision: int, dropped: int) -> str:
-    text = _count(sentences, "sentence")
+    text = report.count(sentences, "sentence")
     if revision:
         text += f", revision {revision}"
     return f"{text}; {dropped} dropped, not carried by quotes" if dropped else text
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -9,6 +9,7 @@ from scholar import report, settings
 from scholar.cli import choosing
 from scholar.cli.asking import driven, opened, show_end
 from scholar.cli.common import err, out, print_json
+from scholar.cli.flags import Form
 from scholar.cli.writing import Reports
 from scholar.errors import UsageError
 from scholar.values import Answer, Inquiry
@@ -17,7 +18,7 @@ YES, NO = ("yes", "y"), ("no", "n")
 
 
 async def resume(
-    run_id: str, reply: str | None, flags: dict[str, Any], json: bool, files: Sequence[str]
+    run_id: str, reply: str | None, flags: dict[str, Any], form: Form, files: Sequence[str]
 ) -> int:
     """Go on with a run, print its answer, and write it to `files`."""
     reports = Reports(files)
@@ -30,7 +31,7 @@ async def resume(
         ended = await driven(run, progress)
         if isinstance(ended, Answer):
             await reports.gather(ended, scholar.services.library)
-    return show_end(ended, reports, json=json)
+    return show_end(ended, reports, form)
 
 
 def _understood(reply: str, inquiry: Inquiry) -> Any:

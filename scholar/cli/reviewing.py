@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import typer
+from typing import Any
 
 from scholar import estimate as estimating
-from scholar import report, settings
+from scholar import settings
 from scholar.agents.planner import NO_REVIEW
-from scholar.cli.asking import Waits, drive, exit_code_of, print_estimate
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.asking import drive, print_estimate, show_end
+from scholar.cli.common import notice
+from scholar.cli.flags import Form
 from scholar.cli.writing import Reports
 from scholar.errors import UsageError
 from scholar.runs import Run, Scholar
 from scholar.settings import Settings
-
-Form = Literal["terminal", "markdown", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +29,15 @@ class Asked:
     k: int | None
 
     def start(self, scholar: Scholar) -> Run:
-        """The run that answers it."""
+        """The run that answers it; it may wait for a person."""
         columns = [name.strip() for name in self.columns.split(",") if name.strip()]
         return scholar.start_review(
-            self.topic, columns=columns, sections=self.sections, preset=self.preset, k=self.k
+            self.topic,
+            columns=columns,
+            sections=self.sections,
+            preset=self.preset,
+            k=self.k,
+            person=True,
         )
 
 
@@ -46,7 +48,7 @@ async def estimate(asked: Asked, flags: dict[str, Any], form: Form) -> int:
     if not preset.can_review:
         raise UsageError(NO_REVIEW)
     found = estimating.estimate_review(asked.topic, preset, known, asked.sections, asked.k)
-    print_estimate(found, form == "json")
+    print_estimate(found, form)
     return 0
 
 
@@ -71,17 +73,4 @@ async def review(
     """Write the review, show what happens on standard error, print it, and write it to `files`."""
     reports = Reports(files)
     chosen = replace(asked, preset=_preset(asked, settings.load(**flags)))
-    answer = await drive(flags, sources, chosen.start, reports)
-    if isinstance(answer, Waits):
-        return answer.show()
-    if form == "json":
-        print_json(report.to_json(answer))
-    elif form == "markdown":
-        typer.echo(report.to_markdown(answer), nl=False)
-    else:
-        err.print()
-        report.show(answer, out)
-        err.print(f"scholar runs show {answer.run_id}", style="dim")
-    unwritten = reports.write()
-    shown = form == "terminal" and out.is_terminal
-    return exit_code_of(answer, shown=shown, json=form == "json") or unwritten
+    return show_end(await drive(flags, sources, chosen.start, reports), reports, form)

@@ -9,16 +9,17 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scholar import report, settings, story, telling
-from scholar.cli.common import err, notice, out, print_columns, print_json
-from scholar.cli.writing import Reports, traced
+from scholar import report, settings
+from scholar.cli.common import err, library_of, notice, out, print_columns, print_json
 from scholar.errors import RunError
 from scholar.journal import Journal, RunRow
-from scholar.library import Library
-from scholar.report import files
 from scholar.values import Call, Usage
+
+if TYPE_CHECKING:
+    from scholar.report.timeline import Timed
+    from scholar.runs.archive import Runs
 
 SHOWN = 30
 """Runs that a list in words shows: about a screen. JSON has all."""
@@ -34,6 +35,17 @@ async def kept() -> AsyncIterator[Journal]:
         yield journal
     finally:
         await journal.aclose()
+
+
+@asynccontextmanager
+async def archived() -> AsyncIterator[tuple[Runs, Journal]]:
+    """The runs with all that is kept of them, and the journal that they are in."""
+    from scholar.checkpoints import Checkpoints  # LangGraph takes its time to load
+    from scholar.runs.archive import Runs
+
+    known = settings.load()
+    async with kept() as journal, aclosing(Checkpoints(known, notice)) as checkpoints:
+        yield Runs(journal, checkpoints, known.home), journal
 
 
 async def show_all(most: int | None, thread: str | None, json: bool) -> int:
@@ -91,16 +103,20 @@ def run_to_json(row: RunRow) -> dict[str, Any]:
 
 async def show(run_id: str, json: bool) -> int:
     """Print how a run went."""
+    from scholar import story, telling  # a list of runs has no need of what tells of one
+
     row, _, told = await _told(run_id)
     if json:
-        print_json({**run_to_json(row), **story.to_json(row, told)})
+        print_json({**story.to_json(row, told), **run_to_json(row)})
     else:
         telling.show(row, told, out)
     return 0
 
 
-async def _told(run_id: str) -> tuple[RunRow, list[Call], list[story.Told]]:
+async def _told(run_id: str) -> tuple[RunRow, list[Call], list[Timed]]:
     """A run with its answer, its calls, and its events."""
+    from scholar.cli.writing import traced
+
     async with kept() as journal:
         row = await journal.find(run_id)
         calls = await journal.calls(row.run_id)
@@ -134,7 +150,7 @@ async def export(run_id: str, where: str | None) -> int:
     }
     if where is None:
         print_json(whole)
-    elif where.endswith(".json"):
+    elif where.lower().endswith(".json"):
         write(where, json_module.dumps(whole, ensure_ascii=False, indent=2) + "\n")
     else:
         return await _report(row, where)
@@ -142,19 +158,20 @@ async def export(run_id: str, where: str | None) -> int:
 
 
 async def _report(row: RunRow, where: str) -> int:
+    from scholar.cli.writing import Reports
+
     reports = Reports([where])
     if row.answer is None:
         raise RunError(f"The run {row.run_id} has no answer yet; name a .json file for the rest.")
-    library = Library(settings.load(), on_notice=notice)
-    try:
+    async with library_of(settings.load()) as library:
         await reports.gather(row.answer, library)
-    finally:
-        library.close()
     return reports.write()
 
 
 def write(where: str, text: str) -> None:
     """Write `text` to the file `where`; raises ReportError where it cannot be written."""
+    from scholar.report import files
+
     path = Path(where).expanduser()
     files.write_text(path, text)
     err.print(report.plain(f"written to {path}"), style="dim", soft_wrap=True)
@@ -162,14 +179,9 @@ def write(where: str, text: str) -> None:
 
 async def remove(run_ids: Sequence[str]) -> int:
     """Forget runs."""
-    from scholar.checkpoints import Checkpoints  # LangGraph takes its time to load
-    from scholar.runs.archive import Runs
-
-    known = settings.load()
-    home = known.home
-    async with kept() as journal, aclosing(Checkpoints(known, notice)) as checkpoints:
+    async with archived() as (runs, _):
         for run_id in run_ids:
-            row = await Runs(journal, checkpoints, home).remove(run_id)
+            row = await runs.remove(run_id)
             out.print(f"Removed {row.run_id}: {report.plain(row.question)}", soft_wrap=True)
     return 0
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
 import typer
 from rich.padding import Padding
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from scholar import report, settings
-from scholar.cli.common import err, notice, out, print_json
+from scholar.cli.common import err, library_of, notice, out, print_json, working
 from scholar.errors import LibraryError, UsageError
 from scholar.library import Filters, Library
 from scholar.library import restore as put_in_place
@@ -36,15 +34,6 @@ SHOWN = 5
 """Names that a check shows of what is wrong in the same way."""
 
 
-@asynccontextmanager
-async def _opened() -> AsyncIterator[Library]:
-    library = Library(settings.load(), on_notice=notice)
-    try:
-        yield library
-    finally:
-        library.close()
-
-
 async def search(
     query: str,
     k: int,
@@ -59,7 +48,7 @@ async def search(
     if not query.strip():
         raise UsageError("The query is empty; say what to look for.")
     filters = Filters(years=_years(years), retracted=retracted, **wanted)
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         found = [row async for row in _found(library, query, k, filters, strategy)]
     if json:
         print_json([_found_to_json(row) for row in found])
@@ -127,17 +116,17 @@ def _show_found(n: int, row: _Found) -> None:
 
 async def rate(ids: Sequence[str], helpful: bool) -> None:
     """Keep that passages helped, or did not; UsageError where one of them is not there."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         there = {passage.id for passage in await library.passages(ids)}
         if missing := [id for id in ids if id not in there]:
             raise UsageError(f"There is no passage {missing[0]}; see scholar search --json.")
         kept = await library.rate(list(ids), helpful=helpful)
-    out.print(f"Noted for {kept} passage{'s' if kept != 1 else ''}.")
+    out.print(f"Noted for {report.count(kept, 'passage')}.")
 
 
 async def list_papers(collection: str, json: bool) -> None:
     """Print all papers, or those of a collection."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         papers = await library.papers(collection=collection)
         known = await library.collections() if collection and not papers else {}
     if json:
@@ -178,7 +167,7 @@ def _marked(paper: Paper) -> str:
 
 async def show_paper(id: str, json: bool) -> None:
     """Print one paper with its passages."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         [paper] = await resolve(library, [id])
         passages = await library.passages_of(paper.id)
     if json:
@@ -186,7 +175,7 @@ async def show_paper(id: str, json: bool) -> None:
         print_json({**report.paper_to_json(paper), "passages": rows})
         return
     out.print(Text(report.reference(paper), style="bold"))
-    line = f"{paper.id}  {len(passages)} passages  {paper.source}"
+    line = f"{paper.id}  {report.count(len(passages), 'passage')}  {paper.source}"
     out.print(Text(report.plain(line), style="dim"))
     if paper.newer:
         line = f"{paper.newer} is out; this is {paper.version or 'an earlier version'}."
@@ -202,35 +191,36 @@ async def show_paper(id: str, json: bool) -> None:
 
 async def remove_papers(ids: Sequence[str]) -> None:
     """Remove the papers named by `ids`."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         papers = await resolve(library, ids)
         await library.remove([paper.id for paper in papers])
     for paper in papers:
         out.print(Text(f"removed  {report.reference(paper)}"))
 
 
-async def export_papers(ids: Sequence[str]) -> None:
-    """Print the papers as BibTeX."""
-    async with _opened() as library:
+async def export_papers(ids: Sequence[str], json: bool) -> None:
+    """Print the papers as BibTeX or as JSON."""
+    async with library_of(settings.load()) as library:
         papers = await resolve(library, ids) if ids else await library.papers()
-    typer.echo(bibtex.write(papers), nl=False)
+    if json:
+        print_json([report.paper_to_json(paper) for paper in papers])
+    else:
+        typer.echo(bibtex.write(papers), nl=False)
 
 
 async def rebuild() -> None:
     """Rebuild all indexes under a progress bar."""
-    async with _opened() as library:
-        with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-            task = bar.add_task("  rebuilding", total=None)
-            stats = await library.rebuild(
-                lambda done, total: bar.update(task, completed=done, total=total)
-            )
+    async with library_of(settings.load()) as library:
+        with working("rebuilding") as at:
+            stats = await library.rebuild(lambda done, total: at("rebuilding", done, total))
     by = "BM25 alone" if stats.embedder == "none" else f"BM25 and {stats.embedder}"
-    out.print(f"Rebuilt {stats.papers} papers, {stats.passages} passages, searched by {by}.")
+    held = f"{report.count(stats.papers, 'paper')}, {report.count(stats.passages, 'passage')}"
+    out.print(f"Rebuilt {held}, searched by {by}.")
 
 
 async def check(repair: bool, json: bool) -> int:
     """Print what in the indexes is wrong; the exit code of a library that cannot be used if so."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         found = await library.check(repair=repair)
     if json:
         print_json({"ok": not found, "findings": [asdict(finding) for finding in found]})
@@ -246,7 +236,7 @@ async def check(repair: bool, json: bool) -> int:
 
 async def stats(json: bool) -> None:
     """Print how much there is."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         found = await library.stats()
     if json:
         print_json({**asdict(found), "folder": str(found.folder)})
@@ -270,19 +260,21 @@ async def stats(json: bool) -> None:
 
 async def snapshot(file: str) -> None:
     """Write the library to `file`."""
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         await library.snapshot(Path(file))
         papers = (await library.stats()).papers
-    out.print(report.plain(f"Wrote {papers} papers to {file}."), soft_wrap=True)
+    out.print(report.plain(f"Wrote {report.count(papers, 'paper')} to {file}."), soft_wrap=True)
 
 
 async def restore(file: str, force: bool) -> None:
     """Put the library of the snapshot `file` in place."""
     known = settings.load()
     await asyncio.to_thread(put_in_place, known, Path(file), force=force, on_notice=notice)
-    async with _opened() as library:
+    async with library_of(settings.load()) as library:
         papers = (await library.stats()).papers
-    out.print(report.plain(f"Restored {papers} papers from {file}."), soft_wrap=True)
+    out.print(
+        report.plain(f"Restored {report.count(papers, 'paper')} from {file}."), soft_wrap=True
+    )
 
 
 async def resolve(library: Library, ids: Sequence[str]) -> list[Paper]:

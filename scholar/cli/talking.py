@@ -9,13 +9,13 @@ from typing import Any
 from rich.text import Text
 
 from scholar import report, settings
-from scholar.cli.asking import CUT_SHORT, driven, opened, show_end
+from scholar.cli.asking import driven, opened, show_end
 from scholar.cli.common import complain, err, out, print_columns, print_json
 from scholar.cli.progress import line_of_input
-from scholar.cli.running import iso, kept, local, run_to_json, write
+from scholar.cli.running import archived, iso, kept, local, run_to_json, write
 from scholar.cli.writing import Reports
 from scholar.errors import BudgetSpent, UsageError
-from scholar.journal import Journal, ThreadRow
+from scholar.journal import RESUMABLE, Journal, ThreadRow
 from scholar.values import Answer
 
 END = ("/quit", "/exit", "/q")
@@ -29,7 +29,7 @@ async def chat(thread: str | None, flags: dict[str, Any], k: int | None) -> int:
         while question := await _next_question():
             try:
                 run = scholar.start(question, k=k, thread=thread, person=True)
-                show_end(await driven(run, progress), Reports(), json=False)
+                show_end(await driven(run, progress), Reports())
             except (UsageError, BudgetSpent) as error:
                 complain(str(error))
         err.print(f"Go on with scholar chat --thread {report.plain(thread)}.", style="dim")
@@ -86,7 +86,7 @@ async def export(thread: str, where: str | None) -> int:
     """Print or write a thread, as Markdown or, to a file that ends so, as JSON."""
     async with kept() as journal:
         row, answers = await _whole(journal, thread)
-    if where is not None and where.endswith(".json"):
+    if where is not None and where.lower().endswith(".json"):
         said = {**_to_json(row), "answers": [*map(report.to_json, answers)]}
         write(where, json_module.dumps(said, ensure_ascii=False, indent=2) + "\n")
         return 0
@@ -100,12 +100,13 @@ async def export(thread: str, where: str | None) -> int:
 
 async def remove(thread: str) -> int:
     """Forget a thread with its runs."""
-    async with kept() as journal:
+    async with archived() as (runs, journal):
         row = await journal.threads.find(thread)
-        for run in await journal.runs(thread=row.thread):
-            await journal.remove(run.run_id)
+        for run in await runs.all(thread=row.thread):
+            await runs.remove(run.run_id)
         await journal.threads.remove(row.thread)
-    out.print(f"Removed {report.plain(row.title)} with {row.runs} runs.", soft_wrap=True)
+    said = report.count(row.runs, "run")
+    out.print(f"Removed {report.plain(row.title)} with {said}.", soft_wrap=True)
     return 0
 
 
@@ -113,7 +114,7 @@ async def _whole(journal: Journal, thread: str) -> tuple[ThreadRow, list[Answer]
     row = await journal.threads.find(thread)
     rows = reversed(await journal.runs(thread=row.thread))
     found = [await journal.answer(run.run_id) for run in rows]
-    return row, [a for a in found if a is not None and (a.sentences or a.outcome not in CUT_SHORT)]
+    return row, [a for a in found if a is not None and (a.sentences or a.outcome not in RESUMABLE)]
 
 
 def _to_json(row: ThreadRow) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import TimeRemainingColumn
 from rich.text import Text
 
 from scholar import settings
-from scholar.cli.common import err, notice, out, print_json
-from scholar.cli.examining import cells, path_of, price_of
+from scholar.cli.common import notice, out, print_json, working
+from scholar.cli.examining import cells, path_of, price_of, score_table
 from scholar.evaluation.ideas import SAME, Report, evaluate
 from scholar.evaluation.metrics import Estimate
 from scholar.report import plain
@@ -32,13 +31,7 @@ async def weigh(
     """Measure what a folder has sets for, and print it."""
     known = settings.load(**flags)
     place = path_of(into) if into else known.home / "evaluations"
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("Reading", total=None)
-        show = bar.update
-
-        def at(doing: str, done: int, total: int) -> None:
-            show(task, description=doing, completed=done, total=total)
-
+    with working("Reading", TimeRemainingColumn()) as at:
         report = await evaluate(
             path_of(folder), known, place, limit=limit, comparisons=comparisons, seed=seed,
             on_notice=notice, on_progress=at,
@@ -51,10 +44,7 @@ async def weigh(
 
 def _show(report: Report) -> None:
     out.print(plain(f"eval ideas: {report.name}"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for name in ("score", "95 % interval", "of"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = score_table()
     for heading, measures in _parts(report):
         table.add_row()
         table.add_row(Text(heading, style="bold"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scholar import settings, trace
 from scholar.cli.common import complain, err
 from scholar.errors import LibraryError, ReportError
-from scholar.library import Library
 from scholar.report import files, plain
 from scholar.report.dossier import Dossier, gather
 from scholar.report.timeline import Timed
 from scholar.values import Answer
+
+if TYPE_CHECKING:
+    from scholar.library import Library
 
 
 def traced(run_id: str) -> list[Timed]:

@@ -11,7 +11,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection, RowMapping
 
 from scholar.errors import RunError
@@ -19,7 +18,7 @@ from scholar.journal import schema
 from scholar.journal.claims import Claim, Claims
 from scholar.journal.database import FILE, Database
 from scholar.journal.record import Record, key_of
-from scholar.journal.rows import RESUMABLE, RunRow, Status, ThreadRow
+from scholar.journal.rows import RESUMABLE, RunRow, Status, ThreadRow, form_of
 from scholar.journal.statements import insert, put
 from scholar.journal.threads import Past, Threads, Turn
 from scholar.journal.watches import Watches
@@ -43,11 +42,7 @@ __all__ = [
 LOCKS = "locks"
 MOST_HELD = 1_000
 """Records of runs that were begun and left off without an end, as a server's clients do."""
-_CALL = TypeAdapter(Call)
-_ANSWER = TypeAdapter(Answer)
-_ASKED = TypeAdapter(Question)
-_USAGE = TypeAdapter(Usage)
-_WAITS = TypeAdapter(tuple[tuple[str, Inquiry], ...])
+_WAITS = tuple[tuple[str, Inquiry], ...]
 
 
 class Journal:
@@ -151,7 +146,7 @@ class Journal:
     def enter(self, run_id: str, number: int, call: Call, *, ended: bool) -> Awaitable[Any]:
         """Keep a call as it stands."""
         assert self._database is not None
-        text = _CALL.dump_json(call).decode()
+        text = form_of(Call).dump_json(call).decode()
         row = {"run_id": run_id, "number": number, "call": text, "ended": ended}
         future = self._database.write(lambda connection: put(connection, schema.calls, row))
         return asyncio.wrap_future(future)
@@ -172,7 +167,7 @@ class Journal:
             "question": row.question,
             "task": row.task,
             "preset": row.preset,
-            "asked": _ASKED.dump_json(row.asked).decode(),
+            "asked": form_of(Question).dump_json(row.asked).decode(),
             "shape": row.shape,
             "status": "running",
             "started": row.started,
@@ -195,18 +190,20 @@ class Journal:
 
     async def wait(self, run_id: str, waits: Sequence[tuple[str, Inquiry]]) -> None:
         """Enter that a run waits for a person."""
-        await self._update(run_id, status="waiting", waits=_WAITS.dump_json(tuple(waits)).decode())
+        await self._update(
+            run_id, status="waiting", waits=form_of(_WAITS).dump_json(tuple(waits)).decode()
+        )
 
     async def finish(self, answer: Answer, ended: float) -> None:
         """Enter how a run has ended."""
         if self._database is None:
             return
-        text = _ANSWER.dump_json(answer).decode()
+        text = form_of(Answer).dump_json(answer).decode()
         values = {
             "status": "finished",
             "outcome": str(answer.outcome),
             "ended": ended,
-            "usage": _USAGE.dump_json(answer.usage).decode(),
+            "usage": form_of(Usage).dump_json(answer.usage).decode(),
         }
 
         def work(connection: Connection) -> None:
@@ -243,13 +240,13 @@ class Journal:
         """What a run has published, if it has; raises RunError."""
         column = schema.answers.c.run_id
         rows = await self._rows(sa.select(schema.answers.c.answer).where(column == run_id))
-        return _ANSWER.validate_json(rows[0]["answer"]) if rows else None
+        return form_of(Answer).validate_json(rows[0]["answer"]) if rows else None
 
     async def calls(self, run_id: str) -> list[Call]:
         """The calls of a run, in the order in which they were sent; raises RunError."""
         query = sa.select(schema.calls.c.call).where(schema.calls.c.run_id == run_id)
         rows = await self._rows(query.order_by(schema.calls.c.number))
-        return [_CALL.validate_json(row["call"]) for row in rows]
+        return [form_of(Call).validate_json(row["call"]) for row in rows]
 
     async def ask_to_end(self, run_id: str) -> RunRow:
         """Ask whoever works on a run to end it, and return the run; raises RunError."""
@@ -317,10 +314,10 @@ class Journal:
             started=row["started"],
             ended=row["ended"],
             seconds=row["seconds"],
-            usage=_USAGE.validate_json(row["usage"]) if row["usage"] else Usage(),
-            asked=_ASKED.validate_json(row["asked"]),
+            usage=form_of(Usage).validate_json(row["usage"]) if row["usage"] else Usage(),
+            asked=form_of(Question).validate_json(row["asked"]),
             shape=row["shape"],
-            waits=() if row["waits"] == "[]" else _WAITS.validate_json(row["waits"]),
+            waits=() if row["waits"] == "[]" else form_of(_WAITS).validate_json(row["waits"]),
         )
 
 
@@ -341,7 +338,7 @@ def _remembered(
         .order_by(calls.c.number)
     )
     seconds = connection.scalar(sa.select(runs.c.seconds).where(runs.c.run_id == run_id))
-    made = {row.number: _CALL.validate_json(row.call) for row in connection.execute(sent)}
+    made = {row.number: form_of(Call).validate_json(row.call) for row in connection.execute(sent)}
     return known, made, seconds or 0.0
 
 

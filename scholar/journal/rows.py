@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from scholar.state import Question
 from scholar.values import Answer, Inquiry, Outcome, Usage
@@ -13,6 +16,12 @@ RESUMABLE = frozenset(
     (Outcome.CANCELLED, Outcome.BUDGET_SPENT, Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED)
 )
 """Outcomes after which a run can go on where it was."""
+
+
+@cache
+def form_of(kind: Any) -> TypeAdapter[Any]:
+    """How a `kind` is written as JSON and read. Made when first used, as most commands use few."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection, RowMapping
 
 from scholar.errors import RunError
 from scholar.journal.database import Database
-from scholar.journal.rows import ThreadRow
+from scholar.journal.rows import ThreadRow, form_of
 from scholar.journal.schema import answers, runs, threads
 from scholar.journal.statements import insert
 from scholar.text import one_line, shortened
@@ -20,7 +19,6 @@ TITLE = 80
 """Characters of a title that is made of the first question: one line of a terminal."""
 UNANSWERED = frozenset((Outcome.MODEL_FAILED, Outcome.TOOLS_FAILED, Outcome.CANCELLED))
 """Outcomes of runs that said nothing a later question could refer to."""
-_ANSWER = TypeAdapter(Answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,9 @@ class Threads:
             .where(runs.c.outcome.not_in([str(outcome) for outcome in UNANSWERED]))
             .order_by(runs.c.started, runs.c.run_id)
         )
-        turns = [_turn(_ANSWER.validate_json(row["answer"])) for row in await self._rows(query)]
+        turns = [
+            _turn(form_of(Answer).validate_json(row["answer"])) for row in await self._rows(query)
+        ]
         known = await self._rows(sa.select(threads).where(threads.c.thread == thread))
         notes, noted = (known[0]["notes"], known[0]["noted"]) if known else ("", 0)
         return Past(thread, tuple(turns[noted:]), notes, noted)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from scholar.library import Atlas, Library
 from scholar.report.timeline import Timed
 from scholar.report.words import citations_of
 from scholar.values import Answer, Passage
+
+if TYPE_CHECKING:
+    from scholar.library import Atlas, Library
 
 
 @dataclass(frozen=True, slots=True, eq=False)

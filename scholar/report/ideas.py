@@ -90,7 +90,7 @@ def _standing_in(scores: object) -> dict[str, Any] | None:
 def show(answer: Answer, console: Console) -> None:
     """Print the ideas, or the proposal, for a person, at the width of `console`."""
     for block in _blocks(answer):
-        write_block(console, block, Text())
+        write_block(console, block, "")
 
 
 def _blocks(answer: Answer) -> Iterator[RenderableType]:

@@ -19,19 +19,16 @@ from scholar.values import Answer, CitedConflict, CitedPremise, CitedSentence, O
 def show(answer: Answer, console: Console) -> None:
     """Print the answer for a person, at the width of `console`."""
     for block in _blocks(answer):
-        write_block(console, block, Text())
+        write_block(console, block, "")
 
 
-def write_block(console: Console, *blocks: RenderableType) -> None:
-    """Print `blocks` one below the other, without the white space that fills lines at their end.
-
-    Columns are padded to the full width, which only clutters what is copied or piped.
-    """
+def write_block(console: Console, *parts: RenderableType) -> None:
+    """Print `parts`, one below the other, without the spaces that pad their lines."""
     with console.capture() as captured:
-        for block in blocks:
-            console.print(block)
-    lines = (line.rstrip(" ") for line in captured.get().splitlines())
-    console.file.write("\n".join(lines) + "\n")
+        for part in parts:
+            console.print(part)
+    # Columns are padded to the full width, which only clutters what is copied or piped.
+    console.file.writelines(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines())
 
 
 def hanging(head: str, body: str, style: str = "") -> RenderableType:

@@ -214,10 +214,11 @@ class Scholar:
         sections: int | None = None,
         preset: str | None = None,
         k: int | None = None,
+        person: bool = False,
     ) -> Run:
         """The run of a review that has not begun, as `start`; raises UsageError as `review`."""
         chosen = preset or self.services.settings.review_preset()
-        run = self.start(topic, preset=chosen, k=k)
+        run = self.start(topic, preset=chosen, k=k, person=person)
         if len(columns) > outliner.MOST_COLUMNS:
             raise UsageError(
                 f"A table has at most {outliner.MOST_COLUMNS} columns, and {len(columns)} are "
@@ -275,12 +276,14 @@ class Scholar:
         run.question.update(Question(task="ideas", wanted=wanted, new=new, interactive=interactive))
         return run
 
-    def start_proposal(self, topic: str, idea: Idea, *, preset: str | None = None) -> Run:
+    def start_proposal(
+        self, topic: str, idea: Idea, *, preset: str | None = None, person: bool = False
+    ) -> Run:
         """A run that works `idea`, proposed on `topic`, out into a proposal of two pages.
 
         The parts are the answer's `proposal`.
         """
-        run = self.start(topic, preset=preset)
+        run = self.start(topic, preset=preset, person=person)
         run.question.update(Question(task="proposal", idea=idea))
         return run
 

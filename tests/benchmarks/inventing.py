@@ -29,8 +29,10 @@ from test_novelty import abstracts, ideas
 
 from scholar import Answer, Scholar, Settings, load
 from scholar.agents import lookup, novelty
+from scholar.agents.ideas import IDEAS
 from scholar.backends.gateway import Gateway
 from scholar.context import Services, context_for
+from scholar.estimate import estimate_ideas
 from scholar.library import Library
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "acl2022"
@@ -44,11 +46,11 @@ def main() -> None:
     print("### Six ideas on 200 abstracts\n")
     print(f"{FIRST_TOKEN} s to first token, {RATE:.0f} tokens/s.\n")
     print(
-        "| embedder | calls | rounds | tokens in | tokens out | critical path | run | ratio ",
+        "| embedder | calls | estimated | rounds | tokens in | tokens out | estimated ",
         end="",
     )
-    print("| routes | quotes that stand | nearest pair |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| critical path | run | ratio | routes | quotes that stand | nearest pair |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for embedder in ("none", "auto"):
         with tempfile.TemporaryDirectory() as home:
             settings = load(home=home, embedder=embedder, offline=True, cache=False)
@@ -84,12 +86,14 @@ async def _measured(settings: Settings) -> str:
             answer = await scholar.ideas(TOPIC)
             seconds = time.monotonic() - began
             await gateway.aclose()
-        return await _row(answer, spans, seconds, library)
+        return await _row(answer, spans, seconds, library, known)
     finally:
         library.close()
 
 
-async def _row(answer: Answer, spans: list[Span], seconds: float, library: Library) -> str:
+async def _row(
+    answer: Answer, spans: list[Span], seconds: float, library: Library, settings: Settings
+) -> str:
     rounds, path = _critical_path(spans)
     cited = [citation for idea in answer.ideas for citation in idea.citations]
     passages = {p.id: p for p in await library.passages([c.passage_id for c in cited])}
@@ -103,10 +107,13 @@ async def _row(answer: Answer, spans: list[Span], seconds: float, library: Libra
         alike = vectors @ vectors.T
         nearest = f"{max(alike[a, b] for a in range(len(alike)) for b in range(a)):.2f}"
     usage = answer.usage
+    said = estimate_ideas(TOPIC, settings.preset_named(None), settings, IDEAS)
     routes = len({idea.route for idea in answer.ideas})
     by = (await library.stats()).embedder
     return (
-        f"| {by} | {usage.calls} | {rounds} | {usage.input_tokens:,} | {usage.output_tokens:,} "
+        f"| {by} | {usage.calls} | {said.calls[0]} to {said.calls[1]} | {rounds} "
+        f"| {usage.input_tokens:,} | {usage.output_tokens:,} "
+        f"| {said.tokens[0]:,} to {said.tokens[1]:,} "
         f"| {path:.2f} s | {seconds:.2f} s | {seconds / path:.3f} | {routes} of 3 "
         f"| {stand} of {len(cited)} | {nearest} |"
     )

@@ -1,4 +1,5 @@
-"""Whole processes: help, the README's first command, and a question of a library that is there."""
+"""Whole processes: help, the README's first command, a question of a library that is there, and a
+list of runs."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ def main() -> None:
         _row("scholar --help", ["--help"], home)
         _row("scholar ask … --with examples/library, first time", _first, home)
         _row("scholar ask …", ["ask", QUESTION], home)
+        _row("scholar runs list --json", ["runs", "list", "--json"], home)
         _row("python -c 'import numpy, pydantic, sqlalchemy, langgraph.graph'", None, home)
     print()
 

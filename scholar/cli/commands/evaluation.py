@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from scholar.cli.options import Json, Judge, Limit, Model, Out, Parallel, Preset, Seed
+from scholar.cli.options import (
+    STRATEGIES,
+    Json,
+    Judge,
+    Limit,
+    Model,
+    Out,
+    Parallel,
+    Preset,
+    Seed,
+)
 
 evaluation = typer.Typer(help="Measure how well it does on judged sets.")
 
@@ -19,11 +29,7 @@ def eval_retrieve(
     ],
     split: Annotated[str, typer.Option(help="Which of the qrels; test, or the only one.")] = "",
     strategy: Annotated[
-        str,
-        typer.Option(
-            help="bm25, dense, hybrid, graph, entity, cocitation, questions, rerank or diverse, "
-            "several joined by +, or all."
-        ),
+        str, typer.Option(help=f"How passages are ranked: {STRATEGIES}; or all.")
     ] = "hybrid",
     json: Json = False,
 ) -> None:
@@ -111,10 +117,10 @@ def eval_ideas(
     json: Json = False,
 ) -> None:
     """Are the right papers found for ideas, are ideas diverse, are they ranked as people do?"""
-    from scholar.cli import asking, common, weighing
+    from scholar.cli import common, flags, weighing
 
-    flags = asking.flags(None, model, {}, False)
-    common.run(weighing.weigh(folder, flags, into, limit, comparisons, seed, json))
+    chosen = flags.settings(model=model)
+    common.run(weighing.weigh(folder, chosen, into, limit, comparisons, seed, json))
 
 
 def _examine(
@@ -125,10 +131,10 @@ def _examine(
     into: str | None,
     json: bool,
 ) -> None:
-    from scholar.cli import asking, common, examining
+    from scholar.cli import common, examining, flags
     from scholar.evaluation.asking import Plan
 
     preset, limit, seed, parallel, judge = plan
-    flags = asking.flags(preset, model, {}, False)
+    chosen = flags.settings(preset=preset, model=model)
     asked = Plan(preset or "", limit, seed, parallel, judge)
-    common.run(examining.examine(kind, folder, asked, flags, into, json))
+    common.run(examining.examine(kind, folder, asked, chosen, into, json))

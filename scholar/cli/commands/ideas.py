@@ -9,8 +9,10 @@ import typer
 from scholar.cli.default import WithDefault
 from scholar.cli.options import (
     Dollars,
+    Estimate,
     Files,
     Json,
+    Markdown,
     Model,
     NoCache,
     Preset,
@@ -22,7 +24,6 @@ from scholar.cli.options import (
 proposing = typer.Typer(
     cls=WithDefault, help="Propose research ideas on a topic, or work one of them out."
 )
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")]
 
 
 @proposing.command(WithDefault.default, epilog="See scholar ideas refine too.")
@@ -43,17 +44,23 @@ def ideas(
     budget_seconds: Seconds = None,
     no_cache: NoCache = False,
     files: Files = None,
+    estimate: Estimate = False,
     markdown: Markdown = False,
     json: Json = False,
 ) -> None:
     """Propose research ideas on a topic, each with its nearest prior work quoted."""
-    from scholar.cli import asking, common, inventing
+    from scholar.cli import common, flags, inventing
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
+    chosen = flags.settings(
+        preset=preset, model=model, dollars=budget_dollars, tokens=budget_tokens,
+        seconds=budget_seconds, no_cache=no_cache,
+    )  # fmt: skip
     asked = inventing.Asked(topic, wanted, new, interactive)
-    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.propose(asked, sources or [], flags, form, files or []))
+    form = flags.form(json=json, markdown=markdown)
+    if estimate:
+        common.run(inventing.estimate(asked, chosen, form))
+    else:
+        common.run(inventing.propose(asked, sources or [], chosen, form, files or []))
 
 
 @proposing.command("refine")
@@ -75,9 +82,11 @@ def ideas_refine(
     json: Json = False,
 ) -> None:
     """Work one idea out into a proposal of two pages, every statement on papers quoted."""
-    from scholar.cli import asking, common, inventing
+    from scholar.cli import common, flags, inventing
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(preset, model, budget, no_cache)
-    form: inventing.Form = "json" if json else "markdown" if markdown else "terminal"
-    common.run(inventing.refine(idea, file, flags, form, files or []))
+    chosen = flags.settings(
+        preset=preset, model=model, dollars=budget_dollars, tokens=budget_tokens,
+        seconds=budget_seconds, no_cache=no_cache,
+    )  # fmt: skip
+    form = flags.form(json=json, markdown=markdown)
+    common.run(inventing.refine(idea, file, chosen, form, files or []))

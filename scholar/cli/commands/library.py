@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scholar.cli.options import Json
+from scholar.cli.options import Dollars, Json, Model, Tokens
 
 library = typer.Typer(help="Look after the library.")
 
@@ -25,26 +25,19 @@ def library_enrich(
         list[str] | None,
         typer.Argument(metavar="[KIND…]", help="facts, questions, cards; without, all."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="openai:NAME or openai:NAME@URL to read with.")
-    ] = None,
-    budget_dollars: Annotated[
-        float | None, typer.Option(min=0, help="Spend at most so many US dollars.")
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Use at most so many tokens.")
-    ] = None,
+    model: Model = None,
+    budget_dollars: Dollars = None,
+    budget_tokens: Tokens = None,
     json: Json = False,
 ) -> None:
     """Let the reader model draw facts, questions and cards from the papers, for better searches.
 
     Nothing is done twice: what was cut short goes on where it was.
     """
-    from scholar.cli import asking, common, enriching
+    from scholar.cli import common, enriching, flags
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens}
-    flags = asking.flags(None, model, budget, False)
-    common.run(enriching.run(kinds or [], flags, json))
+    chosen = flags.settings(model=model, dollars=budget_dollars, tokens=budget_tokens)
+    common.run(enriching.run(kinds or [], chosen, json))
 
 
 @library.command("check")

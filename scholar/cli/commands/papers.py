@@ -6,16 +6,14 @@ from typing import Annotated
 
 import typer
 
-from scholar.cli.options import Ids, Json
+from scholar.cli.options import Collection, Ids, Json
 
 papers = typer.Typer(help="List, show, remove and export the papers of the library.")
 
 
 @papers.command("list")
 def papers_list(
-    collection: Annotated[
-        str, typer.Option("--in", metavar="NAME", help="Only papers of this collection.")
-    ] = "",
+    collection: Collection = "",
     json: Json = False,
 ) -> None:
     """All papers, by title."""
@@ -62,10 +60,10 @@ def papers_export(
         list[str] | None, typer.Argument(metavar="[ID…]", help="Which; without, all.")
     ] = None,
     bibtex: Annotated[
-        bool, typer.Option("--bibtex", help="As BibTeX, the only format yet.")
+        bool, typer.Option("--bibtex/--json", help="As BibTeX, or as JSON like papers list.")
     ] = True,
 ) -> None:
     """Print the papers as a bibliography."""
     from scholar.cli import common, shelf
 
-    common.run(shelf.export_papers(ids or []))
+    common.run(shelf.export_papers(ids or [], json=not bibtex))

@@ -62,11 +62,14 @@ def runs_resume(
     json: Json = False,
 ) -> None:
     """Go on with a run where it was. A budget is that of the whole run, with what is spent."""
-    from scholar.cli import asking, common, resuming
+    from scholar.cli import common, flags, resuming
 
-    budget = {"dollars": budget_dollars, "tokens": budget_tokens, "seconds": budget_seconds}
-    flags = asking.flags(None, model, budget, no_cache)
-    common.run(resuming.resume(run_id, reply, flags, json, files or []))
+    chosen = flags.settings(
+        model=model, dollars=budget_dollars, tokens=budget_tokens, seconds=budget_seconds,
+        no_cache=no_cache,
+    )  # fmt: skip
+    form = flags.form(json=json)
+    common.run(resuming.resume(run_id, reply, chosen, form, files or []))
 
 
 @runs.command("cancel")

@@ -51,10 +51,9 @@ def watch_run(
     Made for cron: where nothing has changed, nothing is printed, and where there is nothing new
     nothing is paid.
     """
-    from scholar.cli import asking, common, watching
+    from scholar.cli import common, flags, watching
 
-    flags = asking.flags(None, model, {}, False)
-    common.run(watching.run(watch_ids or [], flags, json))
+    common.run(watching.run(watch_ids or [], flags.settings(model=model), json))
 
 
 @watch.command("remove")
