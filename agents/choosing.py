@@ -217,7 +217,8 @@ def _judged(idea: Idea) -> str:
     if first.what:
         parts.append(f"First experiment: {first.what} Data: {first.data} Metric: {first.metric}")
     for near in idea.novelty.nearest[:2] if idea.novelty else ():
-        parts.append(f"Nearest prior work: “{near.citation.quote}” {near.same} {near.differs}")
+        parts.append(f"Nearest prior work: “{near.citation.quote}”")
+        parts.append(f"Same: {near.same} Differs: {near.differs}")
     return "\n".join(parts)
 
 

@@ -380,7 +380,11 @@ def opened(steps: Iterable[Step]) -> list[Step]:
 def _filled(step: Step, done: dict[str, Step]) -> Step:
     def answer(match: re.Match[str]) -> str:
         parent = done.get(match[1])
-        return (parent.answer or parent.prior or parent.query) if parent else ""
+        if parent is None:
+            return ""
+        # The words that were searched for lead a search on, and say nothing to conclude from.
+        otherwise = "(not known)" if step.op == "deduce" else parent.query
+        return parent.answer or parent.prior or otherwise
 
     def fill(text: str) -> str:
         return " ".join(_REFERENCE.sub(answer, text).split())

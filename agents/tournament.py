@@ -23,7 +23,7 @@ Better = Literal["first", "second", "same"]
 CRITERIA = ("novelty", "feasibility", "excitement", "effectiveness")
 """Each has a score of its own; the score of an idea rests on all four alike."""
 BRIEFS = {
-    "reviewer": "You review for the leading venue of the field and know what it has seen before.",
+    "reviewer": "You review for the leading venue of the field, and ask what of it is new there.",
     "builder": "You would have to carry it out, with the people and machines of one small group.",
     "sceptic": "You look for the step that will fail, and ask what is left of the idea if it does.",
 }

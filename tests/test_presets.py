@@ -372,6 +372,29 @@ async def test_what_helps_the_question_beside_a_step_is_no_answer_to_that_step(
     assert [step.status for step in alone.steps] == ["partly"]
 
 
+async def test_a_conclusion_is_not_drawn_from_the_words_that_were_searched_for(
+    library: Library, settings: Settings
+) -> None:
+    await library.add([entry("file:ada", "", ADA)])
+    concluded: list[str] = []
+
+    def mind(seen: Seen) -> Any:
+        if seen.call == "graph":
+            first = {"id": "s1", "op": "retrieve", "question": "How long is Ada?", "query": "Ada"}
+            last = {"id": "s2", "op": "deduce", "question": "Is #s1 much?", "query": ""}
+            return {"steps": [{**first, "parents": []}, {**last, "parents": ["s1"]}]}
+        if seen.call == "reader":
+            quote = {"passage": next(iter(seen.passages)), "quote": ADA, "helps": "partly"}
+            return {"quotes": [{**quote, "step": "s1", "says": ""}]}
+        if seen.call == "deduce":
+            concluded.append(seen.text)
+        return honest(seen)
+
+    await tracer(mind, library, settings).run("Is Ada long?", "kag")
+    assert "Is (not known) much?" in concluded[0]
+    assert "How long is Ada? Not answered in full." in concluded[0]
+
+
 # The same on real questions: whatever is found and whatever is not, the method is kept to.
 
 _END = r"( writer( jury)?)?"
