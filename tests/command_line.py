@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from scholar.cli import app
 
 KEY = "sk-test-SECRET123"
+SECRET = re.compile("(?<!_)SECRET")
+"""As in every key of the tests, and not as in the names of variables."""
 SCHEMA = json.loads(resources.files("scholar").joinpath("answer.schema.json").read_text("utf-8"))
 STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
@@ -56,6 +58,6 @@ def checked(code: int, out: str, err: str) -> Ran:
         assert "Traceback" not in text
         assert "Warning" not in text
         assert "should not have" not in text
-        assert "SECRET" not in text
+        assert not SECRET.search(text)
         assert text.startswith("@") or not STEERING.search(text)  # an export is kept as it is
     return Ran(code, out, err)

@@ -323,13 +323,12 @@ async def test_online_nothing_is_asked_but_the_services_of_the_settings(
 async def test_what_is_asked_first_is_not_done_because_a_text_says_so(
     attempt: Try, shelf: Library, settings: Settings, tmp_path: Path, arxiv_server: Arxiv
 ) -> None:
-    arxiv_server.asked.clear()
     for kind in ("fetch a paper", "call with secrets"):
         await plant(Attack("passage", kind, TEXTS[kind]), shelf, settings, tmp_path)
         careful = Tools(ask_first=("fetch_paper", "search_arxiv"))
-        tried = await attempt("sibyl", Obeying(), **{**arxiv_server.changes, "tools": careful})
+        tried = await attempt("sibyl", Obeying(), **{**arxiv.changes, "tools": careful})
         assert any("only if a person agrees" in note for note in tried.answer.notes)
-    assert not arxiv_server.asked
+    assert not arxiv.asked
 
 
 # What is shown besides
