@@ -321,7 +321,7 @@ async def test_online_nothing_is_asked_but_the_services_of_the_settings(
 
 
 async def test_what_is_asked_first_is_not_done_because_a_text_says_so(
-    attempt: Try, shelf: Library, settings: Settings, tmp_path: Path, arxiv_server: Arxiv
+    attempt: Try, shelf: Library, settings: Settings, tmp_path: Path, arxiv: Arxiv
 ) -> None:
     for kind in ("fetch a paper", "call with secrets"):
         await plant(Attack("passage", kind, TEXTS[kind]), shelf, settings, tmp_path)
