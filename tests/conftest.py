@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from minds import Mind, call_of, for_backend
+from arxiv_server import Arxiv
+from command_line import KEY, Run, command
+from minds import Mind, for_backend, for_server, honest
+from model_server import ModelServer
+from office import Desk, Office, OpenDesk
 from papers import SHELF
+from slack_server import Slack
+from small_window import fill
+from source_server import SourceServer
+from tenacity import wait_none
 
+from scholar.backends import gateway as gateways
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import Gateway
 from scholar.context import Services
@@ -91,6 +100,13 @@ def library(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
+async def wordy(library: Library) -> Library:
+    """A library of long passages under long and hostile titles."""
+    await fill(library)
+    return library
+
+
+@pytest.fixture
 async def notes(library: Library, settings: Settings) -> Library:
     """A library that holds the example notes."""
     items = await expand(library, [str(NOTES)], settings)
@@ -134,27 +150,6 @@ def shelf(shelf_home: Path, settings: Settings) -> Iterator[Library]:
     library.close()
 
 
-@dataclass
-class Desk:
-    """An assistant over the shelf, and the scripted model that it asks."""
-
-    scholar: Scholar
-    backend: FakeBackend
-
-    @property
-    def calls(self) -> list[str]:
-        """The names of the prompts that were asked, in order."""
-        return [call_of(request) for request in self.backend.requests]
-
-    def shown(self, call: str) -> list[str]:
-        """What the model was shown by each prompt of this name."""
-        asked = [r for r in self.backend.requests if call_of(r) == call]
-        return [request.messages[1].content for request in asked]
-
-
-OpenDesk = Callable[..., Desk]
-
-
 @pytest.fixture
 def desk(shelf: Library, settings: Settings) -> OpenDesk:
     """Opens a `Desk` whose model has the given mind, or no model; settings may be changed."""
@@ -166,3 +161,105 @@ def desk(shelf: Library, settings: Settings) -> OpenDesk:
         return Desk(Scholar(services=Services(known, shelf, gateway)), backend)
 
     return open_desk
+
+
+@pytest.fixture
+async def office(shelf_home: Path, settings: Settings) -> AsyncIterator[Office]:
+    """Opens assistants over the shelf that keep their runs."""
+    office = Office(settings)
+    yield office
+    await office.aclose()
+
+
+# Servers
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    """A model that is asked over HTTP, an honest one."""
+    with ModelServer(for_server(honest)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def _sources() -> Iterator[SourceServer]:
+    with SourceServer() as server:
+        yield server
+
+
+@pytest.fixture
+def source_server(_sources: SourceServer) -> SourceServer:
+    """Bibliographic services that have not been asked yet."""
+    _sources.reset()
+    return _sources
+
+
+@pytest.fixture(scope="module")
+def _arxiv() -> Iterator[Arxiv]:
+    with Arxiv() as server:
+        yield server
+
+
+@pytest.fixture
+def arxiv(_arxiv: Arxiv) -> Arxiv:
+    """An arXiv that has not been asked yet."""
+    _arxiv.asked.clear()
+    return _arxiv
+
+
+@pytest.fixture
+def slack() -> Iterator[Slack]:
+    """A workspace, with nobody listening to it yet."""
+    with Slack() as running:
+        yield running
+
+
+# The command line
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a library yet, as the environment names it."""
+    for name, value in (("HOME", tmp_path / "home"), ("EMBEDDER", "none"), ("OFFLINE", "1")):
+        monkeypatch.setenv(f"SCHOLAR_{name}", str(value))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    """Runs a command in this process, in an empty library."""
+    return command
+
+
+@pytest.fixture
+def cli(run: Run, shelf_home: Path) -> Run:
+    """Runs a command in this process, over the shelf."""
+    return run
+
+
+@pytest.fixture
+def run_eval(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `scholar eval` in this process, at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return partial(run, "eval")
+
+
+@pytest.fixture(scope="module")
+def _model() -> Iterator[ModelServer]:
+    with ModelServer(for_server(honest)) as server:
+        yield server
+
+
+@pytest.fixture
+def model(_model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """A model for every role of what is typed, at first an honest one."""
+    _model.use(for_server(honest))
+    monkeypatch.setenv("SCHOLAR_MODEL", f"openai:scripted@{_model.url}")
+    monkeypatch.setenv("SCHOLAR_API_KEY", KEY)
+    return _model
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call is tried again at once."""
+    monkeypatch.setattr(gateways, "_BACKOFF", wait_none())

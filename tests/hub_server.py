@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
-import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-import uvicorn
+from served import Served
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -51,7 +49,7 @@ class Repo:
     sizes: Mapping[str, int] = field(default_factory=dict)
 
 
-class HubServer:
+class HubServer(Served):
     """Serves `repos`, large files from another host, and keeps what was `asked`."""
 
     def __init__(self) -> None:
@@ -65,32 +63,14 @@ class HubServer:
         """The requests for the bytes of a large file."""
         return [a for a in self.asked if "/stored/" in a.path and a.path.endswith(name)]
 
-    def __enter__(self) -> HubServer:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        config = uvicorn.Config(
-            Starlette(
-                routes=[
-                    Route("/api/models/{repo:path}", self._info),
-                    Route("/stored/{org}/{name}/{file:path}", self._stored),
-                    Route("/{org}/{name}/resolve/{revision}/{file:path}", self._resolve),
-                ]
-            ),
-            log_level="critical",
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/api/models/{repo:path}", self._info),
+                Route("/stored/{org}/{name}/{file:path}", self._stored),
+                Route("/{org}/{name}/resolve/{revision}/{file:path}", self._resolve),
+            ]
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
 
     def _note(self, request: Request) -> None:
         head = request.headers
@@ -122,7 +102,7 @@ class HubServer:
         if len(data) < LARGE:
             return self._bytes(request, repo, data, head)
         head |= {"X-Linked-Etag": f'"{_key(data)}"', "X-Linked-Size": str(len(data))}
-        return RedirectResponse(f"http://localhost:{self._port}/stored/{path}", 302, head)
+        return RedirectResponse(f"http://localhost:{self.port}/stored/{path}", 302, head)
 
     async def _stored(self, request: Request) -> Response:
         self._note(request)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-import uvicorn
+from served import Served
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -148,7 +147,7 @@ class Arrival:
     path: str
 
 
-class ModelServer:
+class ModelServer(Served):
     """Replies as `script` says: a text, or a Fault.
 
     A text is streamed in chunks of one token; the first comes `first_token` seconds after the
@@ -159,6 +158,8 @@ class ModelServer:
     Where there is a script for `responses`, the server speaks them too. It is shown the turns of a
     request as `messages`, as the other is; a server without it knows no such path.
     """
+
+    path = "/v1"
 
     def __init__(
         self,
@@ -190,25 +191,14 @@ class ModelServer:
         self._first_token = first_token
         self._rate = rate
 
-    def __enter__(self) -> ModelServer:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
-        config = uvicorn.Config(
-            self._app(),
-            log_level="critical",
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/responses", self._respond, methods=["POST"]),
+                Route("/v1/models", self._models),
+            ]
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
 
     def wait_for_hang_up(self, count: int = 1, timeout: float = 5.0) -> bool:
         """Whether the client has left `count` requests within `timeout` seconds."""
@@ -219,15 +209,6 @@ class ModelServer:
         """Whether `count` requests have come within `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.requests) >= count, timeout)
-
-    def _app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/v1/chat/completions", self._complete, methods=["POST"]),
-                Route("/v1/responses", self._respond, methods=["POST"]),
-                Route("/v1/models", self._models),
-            ]
-        )
 
     async def _models(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": "scripted", "object": "model"}]})

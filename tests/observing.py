@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from conftest import Desk
+from office import Desk
 
 from scholar.events import Began, Event, Finished, Started
 from scholar.journal import RunRow

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from conftest import Desk
 from minds import Mind, call_of, for_backend, honest
 from papers import QUESTION
 
@@ -22,6 +22,27 @@ from scholar.report import to_json
 from scholar.runs import Run, Scholar
 from scholar.settings import Settings
 from scholar.values import Answer
+
+
+@dataclass
+class Desk:
+    """An assistant over the shelf, and the scripted model that it asks."""
+
+    scholar: Scholar
+    backend: FakeBackend
+
+    @property
+    def calls(self) -> list[str]:
+        """The names of the prompts that were asked, in order."""
+        return [call_of(request) for request in self.backend.requests]
+
+    def shown(self, call: str) -> list[str]:
+        """What the model was shown by each prompt of this name."""
+        asked = [r for r in self.backend.requests if call_of(r) == call]
+        return [request.messages[1].content for request in asked]
+
+
+OpenDesk = Callable[..., Desk]
 
 
 class Office:

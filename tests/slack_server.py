@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import socket
 import threading
 import time
 import urllib.error
@@ -21,10 +20,10 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
-import uvicorn
+from served import Served
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -103,8 +102,10 @@ class Envelope:
     answer: dict[str, Any] = field(default_factory=dict)
 
 
-class Slack:
+class Slack(Served):
     """The workspace. Use it as a context manager; `events` is where the bot listens by HTTP."""
+
+    options: ClassVar = {"lifespan": "off", "ws": "websockets-sansio"}
 
     def __init__(self, *, streams: bool = True) -> None:
         self.events = ""
@@ -130,33 +131,24 @@ class Slack:
 
     # Running
 
-    def __enter__(self) -> Slack:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self.api = f"http://{self.host}/api/"
-        routes = [
-            Route("/api/{method}", self._call, methods=["GET", "POST"]),
-            Route("/upload/{id}", self._upload, methods=["POST"]),
-            Route("/files/{id}", self._download),
-            WebSocketRoute("/socket", self._listen),
-        ]
-        config = uvicorn.Config(
-            Starlette(routes=routes),
-            log_level="critical",
-            lifespan="off",
-            ws="websockets-sansio",
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-        return self
+    @property
+    def api(self) -> str:
+        """The address of the Web API."""
+        return f"{self.url}/api/"
 
-    def __exit__(self, *_: object) -> None:
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/api/{method}", self._call, methods=["GET", "POST"]),
+                Route("/upload/{id}", self._upload, methods=["POST"]),
+                Route("/files/{id}", self._download),
+                WebSocketRoute("/socket", self._listen),
+            ]
+        )
+
+    def __exit__(self, *exception: object) -> None:
         self.drop_sockets()
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
+        super().__exit__(*exception)
 
     def wait(self, what: Callable[[], T], timeout: float = 20.0) -> T:
         """What `what` gives once that is true; AssertionError with what was called where not."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import uvicorn
 import yaml
+from served import Served
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -35,18 +34,10 @@ SILENCE = 0.15
 Answer = Callable[[Request], Response]
 
 
-class SourceServer:
+class SourceServer(Served):
     """`gives` says what is answered, in turn, the last for ever; else it is what was recorded."""
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self.url = f"http://{self.host}"
-        routes = [Route("/{path:path}", self._answer, methods=["GET", "POST"])]
-        config = uvicorn.Config(Starlette(routes=routes), log_level="critical", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
         self.released = threading.Event()
         self.reset()
 
@@ -92,11 +83,12 @@ class SourceServer:
         self.released.wait(5)
         return Response()
 
-    def stop(self) -> None:
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "POST"])])
+
+    def __exit__(self, *exception: object) -> None:
         self.released.set()
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
+        super().__exit__(*exception)
 
     async def _answer(self, request: Request) -> Response:
         self.requests.append(request)

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from conftest import OpenDesk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from minds import honest
+from office import OpenDesk
 from papers import QUESTION
 from pydantic import BaseModel
 

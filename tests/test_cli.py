@@ -9,30 +9,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import platformdirs
 import pytest
 import typer
-from minds import Seen, but, for_server, honest
+from command_line import KEY, Run, checked
+from minds import Seen, but, for_server
 from model_server import Cut, Html, ModelServer, Scripted, Stall, Status
 from papers import BM25, GAIN, HOSTILE, QUESTION, SHELF, WALKS
-from tenacity import wait_none
-from typer.testing import CliRunner
 
-from scholar.backends import gateway
-from scholar.cli import app, common
+from scholar.cli import common
 from scholar.cli.asking import EXIT_CODES
 from scholar.errors import BudgetSpent, LibraryError, ModelError, SourceError, UsageError
 from scholar.values import Outcome
 
-SCHEMA = json.loads(resources.files("scholar").joinpath("answer.schema.json").read_text("utf-8"))
-KEY = "sk-test-SECRET123"
 HEAVY = ("torch", "transformers", "chromadb", "langgraph", "openai", "tantivy", "pypdfium2")
 NOTE = """---
 title: "On Snails"
@@ -42,91 +34,6 @@ year: 2020
 ## Findings
 Snails move at 13 metres per hour on wet glass.
 """
-STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaints(self) -> list[str]:
-        return [line for line in self.err.splitlines() if line.startswith("scholar: ")]
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def answer(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.json
-        jsonschema.validate(answer, SCHEMA)
-        return answer
-
-
-Run = Callable[..., Ran]
-
-
-def checked(code: int, out: str, err: str) -> Ran:
-    """Nothing that a user sees is a traceback, a warning of a library, or a key."""
-    for text in (out, err):
-        assert "Traceback" not in text
-        assert "Warning" not in text
-        assert "should not have" not in text
-        assert KEY not in text
-        assert text.startswith("@") or not STEERING.search(text)  # an export is kept as it is
-    return Ran(code, out, err)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without a library yet, as the environment names it."""
-    for name, value in (("HOME", tmp_path / "home"), ("EMBEDDER", "none"), ("OFFLINE", "1")):
-        monkeypatch.setenv(f"SCHOLAR_{name}", str(value))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def run(home: Path) -> Run:
-    """Runs a command in this process, in an empty library."""
-
-    def run(*arguments: str) -> Ran:
-        result = CliRunner().invoke(app, arguments)
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return checked(result.exit_code, result.stdout, result.stderr)
-
-    return run
-
-
-@pytest.fixture
-def cli(run: Run, shelf_home: Path) -> Run:
-    """Runs a command in this process, over the shelf."""
-    return run
-
-
-@pytest.fixture(scope="module")
-def _server() -> Iterator[ModelServer]:
-    with ModelServer(for_server(honest)) as server:
-        yield server
-
-
-@pytest.fixture
-def server(_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """A model for every role, at first an honest one."""
-    _server.use(for_server(honest))
-    monkeypatch.setenv("SCHOLAR_MODEL", f"openai:scripted@{_server.url}")
-    monkeypatch.setenv("SCHOLAR_API_KEY", KEY)
-    return _server
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call is tried again at once."""
-    monkeypatch.setattr(gateway, "_BACKOFF", wait_none())
 
 
 def spawn(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -152,17 +59,17 @@ def test_every_outcome_has_its_exit_code() -> None:
 
 @pytest.mark.parametrize("preset", ["fast", "standard"])
 def test_an_answer_exits_with_0_and_prints_json_alone(
-    cli: Run, server: ModelServer, preset: str
+    cli: Run, model: ModelServer, preset: str
 ) -> None:
     ran = cli("ask", QUESTION, "--json", "--preset", preset)
     assert ran.code == 0
     assert ran.answer["outcome"] == "answered"
-    assert ran.answer["usage"]["calls"] == len(server.requests)
+    assert ran.answer["usage"]["calls"] == len(model.requests)
     assert not ran.complaints
 
 
 def test_an_answer_is_printed_for_people_with_progress_on_standard_error(
-    cli: Run, server: ModelServer
+    cli: Run, model: ModelServer
 ) -> None:
     ran = cli("ask", QUESTION)
     assert ran.code == 0
@@ -287,14 +194,14 @@ BROKEN: dict[str, tuple[Scripted, str]] = {
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_model_that_fails_exits_with_4_and_says_what_to_do(
-    cli: Run, server: ModelServer, name: str
+    cli: Run, model: ModelServer, name: str
 ) -> None:
     said, words = BROKEN[name]
-    server.use(lambda _: said)
+    model.use(lambda _: said)
     ran = cli("ask", QUESTION, "--json")
     assert ran.code == 4
     assert ran.answer["outcome"] == "model_failed"
-    assert ran.answer["usage"]["calls"] == len(server.requests) <= 3
+    assert ran.answer["usage"]["calls"] == len(model.requests) <= 3
     assert len(ran.complaints) == 1
     assert words in ran.complaints[0]
 
@@ -306,8 +213,8 @@ def test_a_dead_server_exits_with_4(cli: Run) -> None:
     assert "127.0.0.1:9" in ran.complaints[0]
 
 
-def test_a_model_that_fails_late_leaves_the_quotes(cli: Run, server: ModelServer) -> None:
-    server.use(for_server(but(writer=lambda _: UNAUTHORIZED)))
+def test_a_model_that_fails_late_leaves_the_quotes(cli: Run, model: ModelServer) -> None:
+    model.use(for_server(but(writer=lambda _: UNAUTHORIZED)))
     ran = cli("ask", QUESTION)
     assert ran.code == 4
     assert "“" in ran.out
@@ -315,14 +222,14 @@ def test_a_model_that_fails_late_leaves_the_quotes(cli: Run, server: ModelServer
 
 
 def test_a_spent_budget_exits_with_6(
-    cli: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    cli: Run, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCHOLAR_BUDGET__TOKENS", "1")
     ran = cli("ask", QUESTION, "--json")
     assert ran.code == 6
     assert ran.answer["outcome"] == "budget_spent"
     assert "SCHOLAR_BUDGET__TOKENS" in ran.complaints[0]
-    assert not server.requests
+    assert not model.requests
 
 
 def test_a_library_that_cannot_be_opened_exits_with_5(run: Run, home: Path) -> None:
@@ -353,18 +260,18 @@ def test_an_error_nobody_foresaw_is_one_sentence_and_a_log(
 
 
 def test_the_model_flag_comes_before_every_role_of_the_settings(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
     config = '[models]\nwriter = "openai:dead@http://127.0.0.1:9/v1"\n'
     (tmp_path / "scholar.toml").write_text(config)
-    ran = cli("ask", QUESTION, "--json", "--model", f"openai:flagged@{server.url}")
+    ran = cli("ask", QUESTION, "--json", "--model", f"openai:flagged@{model.url}")
     assert ran.code == 0
-    assert {request.body["model"] for request in server.requests} == {"flagged"}
+    assert {request.body["model"] for request in model.requests} == {"flagged"}
 
 
-def test_k_limits_what_is_read(cli: Run, server: ModelServer) -> None:
+def test_k_limits_what_is_read(cli: Run, model: ModelServer) -> None:
     cli("ask", QUESTION, "-k", "1", "--preset", "fast")
-    assert server.requests[0].body["messages"][1]["content"].count("<passage ") == 1
+    assert model.requests[0].body["messages"][1]["content"].count("<passage ") == 1
 
 
 def test_sources_named_with_the_question_are_added_first(run: Run, tmp_path: Path) -> None:
@@ -380,7 +287,7 @@ def test_sources_named_with_the_question_are_added_first(run: Run, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["missing.pdf", "broken.pdf", "empty.md", "picture.png"])
 def test_a_source_that_cannot_be_read_exits_with_5_and_asks_nothing(
-    cli: Run, server: ModelServer, tmp_path: Path, name: str
+    cli: Run, model: ModelServer, tmp_path: Path, name: str
 ) -> None:
     contents = {"broken.pdf": b"%PDF-1.7 nonsense", "empty.md": b"", "picture.png": b"\x89PNG"}
     if name in contents:
@@ -390,7 +297,7 @@ def test_a_source_that_cannot_be_read_exits_with_5_and_asks_nothing(
     assert name in ran.complaints[0]
     assert "nothing was asked" in ran.complaints[-1]
     assert ran.out == ""
-    assert not server.requests
+    assert not model.requests
 
 
 def test_one_bad_source_among_good_ones_is_told_and_stops_nothing(run: Run, tmp_path: Path) -> None:
@@ -405,7 +312,7 @@ def test_one_bad_source_among_good_ones_is_told_and_stops_nothing(run: Run, tmp_
 
 
 def test_a_review_is_printed_for_people_with_progress_on_standard_error(
-    cli: Run, server: ModelServer
+    cli: Run, model: ModelServer
 ) -> None:
     ran = cli("review", "graph walks", "--columns", "method, data")
     assert ran.code == 0
@@ -418,7 +325,7 @@ def test_a_review_is_printed_for_people_with_progress_on_standard_error(
     assert not ran.complaints
 
 
-def test_a_review_is_printed_as_json_and_as_markdown(cli: Run, server: ModelServer) -> None:
+def test_a_review_is_printed_as_json_and_as_markdown(cli: Run, model: ModelServer) -> None:
     ran = cli("review", "graph walks", "--columns", "method,,data", "--json")
     assert ran.code == 0
     assert ran.answer["review"]["table"]["columns"] == ["method", "data"]
@@ -442,12 +349,12 @@ def test_without_a_model_a_review_says_that_it_needs_one(cli: Run) -> None:
     [["--columns", "a,b,c,d,e,f"], ["--sections", "9"], ["--preset", "fast"], ["--preset", "slow"]],
 )
 def test_a_review_that_cannot_be_had_exits_with_2(
-    cli: Run, server: ModelServer, arguments: list[str]
+    cli: Run, model: ModelServer, arguments: list[str]
 ) -> None:
     ran = cli("review", "graph walks", *arguments)
     assert ran.code == 2
     assert ran.out == ""
-    assert not server.requests
+    assert not model.requests
 
 
 # --out
@@ -457,7 +364,7 @@ ENDINGS = ("md", "html", "json", "bib", "docx")
 
 
 def test_an_answer_is_printed_and_written_to_each_file_that_is_named(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
     files = [tmp_path / f"answer.{ending}" for ending in ENDINGS]
     ran = cli("ask", QUESTION, "--json", *(f"--out={file}" for file in files))
@@ -472,7 +379,7 @@ def test_an_answer_is_printed_and_written_to_each_file_that_is_named(
     assert not ran.complaints
 
 
-def test_a_review_is_written_to_files(cli: Run, server: ModelServer, tmp_path: Path) -> None:
+def test_a_review_is_written_to_files(cli: Run, model: ModelServer, tmp_path: Path) -> None:
     files = [tmp_path / f"review.{ending}" for ending in ENDINGS]
     ran = cli("review", "graph walks", "--markdown", *(f"--out={file}" for file in files))
     assert ran.code == 0
@@ -482,14 +389,14 @@ def test_a_review_is_written_to_files(cli: Run, server: ModelServer, tmp_path: P
 
 
 def test_a_form_that_does_not_exist_is_refused_before_anything_is_asked(
-    cli: Run, server: ModelServer
+    cli: Run, model: ModelServer
 ) -> None:
     for command in ("ask", "review"):
         ran = cli(command, QUESTION, "--out", "answer.pdf")
         assert ran.code == 2
         assert ".md, .html, .json, .bib or .docx" in ran.complaints[0]
         assert ran.out == ""
-    assert not server.requests
+    assert not model.requests
 
 
 def test_an_answer_whose_file_cannot_be_written_is_printed_all_the_same(
@@ -505,9 +412,9 @@ def test_an_answer_whose_file_cannot_be_written_is_printed_all_the_same(
 
 
 def test_what_is_not_answered_is_written_too_and_keeps_its_exit_code(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
-    server.use(for_server(but(reader=lambda _: {"quotes": []})))
+    model.use(for_server(but(reader=lambda _: {"quotes": []})))
     ran = cli("ask", QUESTION, "--out", str(tmp_path / "a.html"))
     assert ran.code == 3
     assert "The library does not answer this." in (tmp_path / "a.html").read_text()
@@ -612,15 +519,15 @@ def test_doctor_finds_nothing_wrong_with_a_library_without_a_model(cli: Run) -> 
     assert "SCHOLAR_MODEL" in findings["models"]["fix"]
 
 
-def test_doctor_asks_each_model_once(cli: Run, server: ModelServer) -> None:
+def test_doctor_asks_each_model_once(cli: Run, model: ModelServer) -> None:
     ran = cli("doctor")
     assert ran.code == 0
     assert "answers in" in ran.out
-    assert len(server.requests) == 1
+    assert len(model.requests) == 1
 
 
-def test_doctor_names_what_is_broken(cli: Run, server: ModelServer) -> None:
-    server.use(lambda _: UNAUTHORIZED)
+def test_doctor_names_what_is_broken(cli: Run, model: ModelServer) -> None:
+    model.use(lambda _: UNAUTHORIZED)
     ran = cli("doctor")
     assert ran.code == 1
     assert "!!" in ran.out
@@ -689,7 +596,7 @@ def test_a_list_of_runs_loads_neither_the_library_nor_the_graph(cli: Run) -> Non
 
 
 @pytest.mark.slow
-def test_a_whole_run_in_its_own_process_prints_json_alone(cli: Run, server: ModelServer) -> None:
+def test_a_whole_run_in_its_own_process_prints_json_alone(cli: Run, model: ModelServer) -> None:
     with spawn("ask", QUESTION, "--json", "--preset", "fast") as process:
         ran = checked(*_ended(process))
     assert ran.code == 0
@@ -699,7 +606,7 @@ def test_a_whole_run_in_its_own_process_prints_json_alone(cli: Run, server: Mode
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--json"], []])
 def test_ctrl_c_exits_with_130_and_keeps_what_was_found(
-    cli: Run, server: ModelServer, arguments: list[str]
+    cli: Run, model: ModelServer, arguments: list[str]
 ) -> None:
     writing = threading.Event()
 
@@ -707,7 +614,7 @@ def test_ctrl_c_exits_with_130_and_keeps_what_was_found(
         writing.set()
         return Stall('{"sentences": [{"text": "Walks')
 
-    server.use(for_server(but(writer=stall)))
+    model.use(for_server(but(writer=stall)))
     with spawn("ask", QUESTION, *arguments, preexec_fn=_heed_sigint) as process:
         assert writing.wait(30)
         process.send_signal(signal.SIGINT)
@@ -715,7 +622,7 @@ def test_ctrl_c_exits_with_130_and_keeps_what_was_found(
     assert ran.code == 130
     assert len(ran.complaints) == 1
     assert "Cancelled" in ran.complaints[0]
-    assert server.wait_for_hang_up()
+    assert model.wait_for_hang_up()
     if arguments:
         assert ran.answer["outcome"] == "cancelled"
         assert ran.answer["sentences"]

@@ -10,11 +10,11 @@ from pathlib import Path
 import docx
 import jsonschema
 import pytest
+from command_line import Run
 from inventive import inventive, invents
 from minds import Mind, for_server
 from model_server import ModelServer
 from rich.console import Console
-from test_cli import Run, _server, cli, home, run, server  # noqa: F401
 from test_ideas import knows
 
 from scholar.cli import progress as progressing
@@ -25,14 +25,14 @@ SCHEMA = json.loads(resources.files("scholar").joinpath("ideas.schema.json").rea
 
 
 @pytest.fixture
-def ideator(server: ModelServer) -> ModelServer:  # noqa: F811
+def ideator(model: ModelServer) -> ModelServer:
     """A model for every role that has ideas."""
-    server.use(for_server(inventive))
-    return server
+    model.use(for_server(inventive))
+    return model
 
 
 def test_ideas_are_printed_with_progress_on_standard_error(
-    cli: Run,  # noqa: F811
+    cli: Run,
     ideator: ModelServer,
 ) -> None:
     ran = cli("ideas", "-n", "3", "graph walks")
@@ -45,7 +45,7 @@ def test_ideas_are_printed_with_progress_on_standard_error(
 
 
 def test_ideas_are_printed_as_json_and_as_markdown_and_one_is_refined_from_the_json(
-    cli: Run,  # noqa: F811
+    cli: Run,
     ideator: ModelServer,
     tmp_path: Path,
 ) -> None:
@@ -67,7 +67,7 @@ def test_ideas_are_printed_as_json_and_as_markdown_and_one_is_refined_from_the_j
 
 
 def test_ideas_and_a_proposal_are_written_to_files_and_exported(
-    cli: Run,  # noqa: F811
+    cli: Run,
     ideator: ModelServer,
     tmp_path: Path,
 ) -> None:
@@ -93,7 +93,7 @@ def test_ideas_and_a_proposal_are_written_to_files_and_exported(
 
 
 def test_ideas_that_waited_for_a_choice_are_written_with_what_was_dropped(
-    cli: Run,  # noqa: F811
+    cli: Run,
     ideator: ModelServer,
     tmp_path: Path,
 ) -> None:
@@ -110,7 +110,7 @@ def test_ideas_that_waited_for_a_choice_are_written_with_what_was_dropped(
 
 
 def test_a_name_that_says_no_form_is_refused_before_ideas_are_asked_for(
-    cli: Run,  # noqa: F811
+    cli: Run,
     ideator: ModelServer,
 ) -> None:
     for arguments in (["graph walks"], ["refine", "ab.1", "--from", "x.json"]):
@@ -131,16 +131,16 @@ def test_a_name_that_says_no_form_is_refused_before_ideas_are_asked_for(
     ids=["six", "one", "new, all known", "new"],
 )
 def test_ideas_stay_within_their_estimate(
-    cli: Run,  # noqa: F811
-    server: ModelServer,  # noqa: F811
+    cli: Run,
+    model: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
     asked: tuple[str, ...],
     mind: Mind,
 ) -> None:
     monkeypatch.setenv("SCHOLAR_PRICES", '{"scripted": {"input": 1, "output": 2}}')
-    server.use(for_server(mind))
+    model.use(for_server(mind))
     said = cli("ideas", "graph walks rank passages", *asked, "--estimate", "--json").json
-    assert not server.requests
+    assert not model.requests
     usage = cli("ideas", "graph walks rank passages", *asked, "--json").json["usage"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
     used = {"calls": usage["calls"], "tokens": tokens, "dollars": usage["dollars"]}
@@ -149,7 +149,7 @@ def test_ideas_stay_within_their_estimate(
         assert least <= value <= most, what
 
 
-def test_an_estimate_of_ideas_says_what_it_leaves_out(cli: Run) -> None:  # noqa: F811
+def test_an_estimate_of_ideas_says_what_it_leaves_out(cli: Run) -> None:
     shown = cli("ideas", "graph walks", "--estimate", "--model", "openai:own")
     assert shown.out.startswith("28 to 34 calls, ")
     assert shown.out.endswith("tokens, price unknown\n")
@@ -167,7 +167,7 @@ def test_an_estimate_of_ideas_says_what_it_leaves_out(cli: Run) -> None:  # noqa
     ],
 )
 def test_an_idea_that_is_not_there_exits_with_2(
-    cli: Run,  # noqa: F811
+    cli: Run,
     ideator: ModelServer,
     arguments: list[str],
     says: str,
@@ -179,7 +179,7 @@ def test_an_idea_that_is_not_there_exits_with_2(
     assert not ideator.requests
 
 
-def test_without_a_model_ideas_say_that_they_need_one(cli: Run) -> None:  # noqa: F811
+def test_without_a_model_ideas_say_that_they_need_one(cli: Run) -> None:
     ran = cli("ideas", "How do graph walks rank passages on multi-hop questions?")
     assert ran.code == 0
     assert "Ideas are thought of by a model" in ran.out
@@ -189,7 +189,7 @@ def test_without_a_model_ideas_say_that_they_need_one(cli: Run) -> None:  # noqa
     assert none.json["ideas"] == []
 
 
-def test_help_names_both_ways(cli: Run) -> None:  # noqa: F811
+def test_help_names_both_ways(cli: Run) -> None:
     assert "TOPIC" in cli("ideas", "--help").out
     assert "refine" in cli("ideas", "--help").out
     assert "--from" in cli("ideas", "refine", "--help").out

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Run
 from minds import Seen, for_server, honest
 from model_server import ModelServer, Status
-from test_cli import Run, _server, cli, home, impatient, run, server  # noqa: F401
 
 from scholar.cli import talking
 
@@ -32,7 +32,7 @@ def checkpoints(home: Path) -> int:
 
 
 def test_a_run_is_listed_shown_exported_and_removed(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
     answer = cli("ask", QUESTION, "--json").answer
     row = only_run(cli)
@@ -64,7 +64,7 @@ def test_a_run_is_listed_shown_exported_and_removed(
 
 
 def test_what_a_run_or_a_thread_is_exported_to_is_written_whole_or_not_at_all(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
     cli("ask", QUESTION, "--thread", "walks")
     run_id = only_run(cli)["run_id"]
@@ -85,32 +85,32 @@ def test_what_a_run_or_a_thread_is_exported_to_is_written_whole_or_not_at_all(
 
 
 def test_a_run_is_played_again_without_a_model(
-    cli: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    cli: Run, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = cli("ask", QUESTION, "--json").answer
-    asked = len(server.requests)
+    asked = len(model.requests)
     monkeypatch.delenv("SCHOLAR_MODEL")
     assert cli("runs", "replay", answer["run_id"], "--json").answer == answer
-    assert len(server.requests) == asked
+    assert len(model.requests) == asked
 
 
 def test_a_failed_run_goes_on_and_prints_what_ask_prints(
-    cli: Run, server: ModelServer, impatient: None
+    cli: Run, model: ModelServer, impatient: None
 ) -> None:
     writing = for_server(lambda seen: Status(500) if seen.call == "writer" else honest(seen))
-    server.use(writing)
+    model.use(writing)
     failed = cli("ask", QUESTION, "--json", "--no-cache")
     assert failed.answer["outcome"] == "model_failed"
-    server.use(for_server(honest))
+    model.use(for_server(honest))
     resumed = cli("runs", "resume", failed.answer["run_id"], "--json", "--no-cache").answer
     assert resumed["outcome"] == "answered"
-    calls = [json.dumps(request.body["messages"]) for request in server.requests]
+    calls = [json.dumps(request.body["messages"]) for request in model.requests]
     assert not any("You plan a search" in call or "You pick evidence" in call for call in calls)
     again = cli("runs", "resume", resumed["run_id"])
     assert "has ended; see scholar runs show" in again.complaints[0]
 
 
-def test_a_plan_waits_for_its_reply(cli: Run, server: ModelServer) -> None:
+def test_a_plan_waits_for_its_reply(cli: Run, model: ModelServer) -> None:
     waiting = cli("ask", QUESTION, "--review", "plan")
     assert waiting.code == 7
     assert "Search for: 1." in waiting.err
@@ -127,7 +127,7 @@ def test_a_plan_waits_for_its_reply(cli: Run, server: ModelServer) -> None:
 
 
 def test_a_review_waits_where_a_tool_is_to_be_asked_for_first(
-    cli: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    cli: Run, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def adds_up(seen: Seen) -> Any:
         if seen.call != "tool_step" or seen.known:
@@ -136,7 +136,7 @@ def test_a_review_waits_where_a_tool_is_to_be_asked_for_first(
         return {"reason": "A sum.", "tool": "calculate", "arguments": given, "question": "A sum?"}
 
     monkeypatch.setenv("SCHOLAR_TOOLS__ASK_FIRST", '["calculate"]')
-    server.use(for_server(adds_up))
+    model.use(for_server(adds_up))
     waiting = cli("review", QUESTION, "--preset", "sibyl", "--sections", "2")
     assert waiting.code == 7
     assert "calculate" in waiting.err
@@ -154,13 +154,13 @@ def test_unknown_runs_are_named(cli: Run) -> None:
 
 
 def test_a_thread_is_listed_shown_renamed_exported_and_removed(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
     def alone(seen: Seen) -> Any:
         walks = {"question": "What do graph walks cost?"}
         return walks if seen.call == "standalone" else honest(seen)
 
-    server.use(for_server(alone))
+    model.use(for_server(alone))
     cli("ask", QUESTION, "--thread", "walks")
     second = cli("ask", "And what do they cost?", "--thread", "walks", "--json").answer
     assert "Understood as: What do graph walks cost?" in second["notes"]
@@ -182,7 +182,7 @@ def test_a_thread_is_listed_shown_renamed_exported_and_removed(
 
 
 def test_a_chat_goes_on_until_an_empty_line(
-    cli: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    cli: Run, model: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = iter([QUESTION, "What is a walk?", ""])
 
@@ -198,16 +198,16 @@ def test_a_chat_goes_on_until_an_empty_line(
 
 
 def test_a_standing_question_prints_only_what_has_changed(
-    cli: Run, server: ModelServer, tmp_path: Path
+    cli: Run, model: ModelServer, tmp_path: Path
 ) -> None:
     watch_id = cli("watch", "add", QUESTION, "--json").json["watch_id"]
     first = cli("watch", "run")
     assert QUESTION in first.out
-    asked = len(server.requests)
+    asked = len(model.requests)
     second = cli("watch", "run")
     assert (second.code, second.out) == (0, "")
     assert "nothing new" in second.err
-    assert len(server.requests) == asked
+    assert len(model.requests) == asked
     note = tmp_path / "new.md"
     note.write_text(
         "---\ntitle: Walks anew\n---\nGraph walks rank passages on multi-hop questions by the time "

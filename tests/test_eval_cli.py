@@ -7,19 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Run
 from examinees import capitals, disputes, judging, knows
 from minds import Seen, for_server
 from model_server import ModelServer
-from typer.testing import CliRunner, Result
-
-from scholar.cli import app
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -28,49 +24,34 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name, value in (("HOME", tmp_path / "home"), ("EMBEDDER", "none"), ("OFFLINE", "1")):
-        monkeypatch.setenv(f"SCHOLAR_{name}", str(value))
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: object) -> Result:
-        result = CliRunner().invoke(app, ["eval", *map(str, arguments)])
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        assert "Traceback" not in result.output
-        return result
-
-    return run
-
-
 def test_a_table_says_what_the_answers_are_worth(
-    run: Run, server: ModelServer, tmp_path: Path
+    run_eval: Run, server: ModelServer, tmp_path: Path
 ) -> None:
     model = f"openai:scripted@{server.url}"
-    ran = run("answer", capitals(tmp_path / "lands"), "--model", model, "--preset", "fast")
-    assert ran.exit_code == 0, ran.output
-    lines = ran.stdout.splitlines()
+    ran = run_eval("answer", capitals(tmp_path / "lands"), "--model", model, "--preset", "fast")
+    assert ran.code == 0, ran.out + ran.err
+    lines = ran.out.splitlines()
     assert lines[0] == "eval answer: lands, 4 questions, preset fast"
     assert [line.split() for line in lines if line.startswith("citation recall")] == [
         ["citation", "recall", "1.000", "0.398", "to", "1.000", "4"]
     ]
     assert [line.split()[:2] for line in lines if line.startswith("calls")] == [["calls", "2.0"]]
-    assert "Runs ended as: 4 answered." in ran.stdout
-    assert f"Judged by openai:scripted@{server.url}" in ran.stdout.replace("\n", "")
-    assert str(tmp_path / "home" / "evaluations") in ran.stdout
+    assert "Runs ended as: 4 answered." in ran.out
+    assert f"Judged by openai:scripted@{server.url}" in ran.out.replace("\n", "")
+    assert str(tmp_path / "home" / "evaluations") in ran.out
     assert max(len(line) for line in lines[:-1]) <= 80
 
 
 @pytest.mark.parametrize("kind", ["answer", "conflict", "abstain"])
 def test_json_has_scores_intervals_and_costs(
-    run: Run, server: ModelServer, tmp_path: Path, kind: str
+    run_eval: Run, server: ModelServer, tmp_path: Path, kind: str
 ) -> None:
     make = disputes if kind == "conflict" else capitals
     folder = make(tmp_path / "set")
     options = ["--model", f"openai:scripted@{server.url}", "--preset", "fast", "--limit", 2]
-    ran = run(kind, folder, *options, "--out", tmp_path / "out", "--json")
-    assert ran.exit_code == 0, ran.output
-    said = json.loads(ran.stdout)
+    ran = run_eval(kind, folder, *options, "--out", tmp_path / "out", "--json")
+    assert ran.code == 0, ran.out + ran.err
+    said = json.loads(ran.out)
     assert said["questions"] == 2
     assert said["runs"] == (4 if kind == "abstain" else 2)
     assert {tuple(sorted(one)) for one in said["scores"].values()} == {
@@ -81,21 +62,21 @@ def test_json_has_scores_intervals_and_costs(
     assert Path(said["folder"]).parent == tmp_path / "out"
 
 
-def test_what_cannot_be_read_is_a_usage_error(run: Run, tmp_path: Path) -> None:
-    ran = run("answer", tmp_path / "nowhere")
-    assert ran.exit_code == 2
-    assert "is no folder" in ran.stderr
+def test_what_cannot_be_read_is_a_usage_error(run_eval: Run, tmp_path: Path) -> None:
+    ran = run_eval("answer", tmp_path / "nowhere")
+    assert ran.code == 2
+    assert "is no folder" in ran.err
 
 
-def test_without_a_model_it_says_how_to_name_one(run: Run, tmp_path: Path) -> None:
-    ran = run("abstain", capitals(tmp_path / "set"))
-    assert ran.exit_code == 2
-    assert "--model" in ran.stderr
+def test_without_a_model_it_says_how_to_name_one(run_eval: Run, tmp_path: Path) -> None:
+    ran = run_eval("abstain", capitals(tmp_path / "set"))
+    assert ran.code == 2
+    assert "--model" in ran.err
 
 
 @pytest.mark.slow
 def test_a_process_that_was_killed_goes_on_and_pays_nothing_twice(
-    run: Run, server: ModelServer, tmp_path: Path
+    run_eval: Run, server: ModelServer, tmp_path: Path
 ) -> None:
     folder = capitals(tmp_path / "set")
     asked: list[str] = []
@@ -114,8 +95,8 @@ def test_a_process_that_was_killed_goes_on_and_pays_nothing_twice(
     running.append(subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL))
     assert running[0].wait(60) == -signal.SIGKILL
     server.use(for_server(judging(knows, again := list[str]())))
-    ran = run(*options, "--json")
-    said = json.loads(ran.stdout)
+    ran = run_eval(*options, "--json")
+    said = json.loads(ran.out)
     assert said["questions"] == 4
     assert again.count("answer") == 2
     assert again.count("entails") == 2

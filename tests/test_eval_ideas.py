@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from citing import write_citing_papers
-from minds import for_server
+from command_line import Ran, Run
 from model_server import ModelServer
-from test_eval_cli import Run, run
-from typer.testing import Result
 
 from scholar.backends import Request
 from scholar.backends.fake import FakeBackend
@@ -25,7 +23,6 @@ from scholar.library import Library
 from scholar.settings import Settings, load
 from scholar.values import Reference
 
-__all__ = ["run"]  # a fixture
 _TITLES = re.compile(r'<idea place="(?:first|second)" title="Idea (\d+)">')
 QUALITIES = ("novelty", "feasibility", "excitement", "effectiveness")
 
@@ -318,50 +315,42 @@ def test_the_interval_of_a_correlation_draws_topics_and_ideas() -> None:
 # As a user types it
 
 
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    from minds import honest
-
-    with ModelServer(for_server(honest)) as server:
-        yield server
-
-
-def lines_of(ran: Result) -> list[list[str]]:
-    return [line.split() for line in ran.stdout.splitlines()]
+def lines_of(ran: Ran) -> list[list[str]]:
+    return [line.split() for line in ran.out.splitlines()]
 
 
 def test_a_table_shows_all_that_a_folder_has_sets_for(
-    run: Run, server: ModelServer, tmp_path: Path
+    run_eval: Run, server: ModelServer, tmp_path: Path
 ) -> None:
     folder = rated(a_set(tmp_path / "set"))
-    ran = run("ideas", folder, "--model", f"openai:scripted@{server.url}")
-    assert ran.exit_code == 0, ran.output
-    assert ran.stdout.splitlines()[0] == "eval ideas: set"
+    ran = run_eval("ideas", folder, "--model", f"openai:scripted@{server.url}")
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.out.splitlines()[0] == "eval ideas: set"
     assert ["recall@10", "1.000", "0.158", "to", "1.000", "2"] in lines_of(ran)
-    assert "agreement with people, Spearman" in ran.stdout
-    assert "always preferred the first idea" in ran.stdout.replace("\n", " ")
-    assert max(map(len, ran.stdout.splitlines()[:-1])) <= 80
+    assert "agreement with people, Spearman" in ran.out
+    assert "always preferred the first idea" in ran.out.replace("\n", " ")
+    assert max(map(len, ran.out.splitlines()[:-1])) <= 80
 
 
-def test_json_has_every_figure(run: Run, tmp_path: Path) -> None:
-    ran = run("ideas", a_set(tmp_path / "set"), "--json", "--limit", 1)
-    assert ran.exit_code == 0, ran.output
-    told = json.loads(ran.stdout)
+def test_json_has_every_figure(run_eval: Run, tmp_path: Path) -> None:
+    ran = run_eval("ideas", a_set(tmp_path / "set"), "--json", "--limit", 1)
+    assert ran.code == 0, ran.out + ran.err
+    told = json.loads(ran.out)
     assert told["recall"]["ideas"]["10"]["value"] == 1.0
     assert told["recall"]["papers"] == 1
     assert told["diversity"] is told["agreement"] is None
 
 
-def test_a_folder_without_any_set_says_what_to_put_there(run: Run, tmp_path: Path) -> None:
-    ran = run("ideas", tmp_path)
-    assert ran.exit_code == 2
-    assert "backgrounds.jsonl" in ran.stderr
-    assert run("ideas", tmp_path / "nowhere").exit_code == 2
+def test_a_folder_without_any_set_says_what_to_put_there(run_eval: Run, tmp_path: Path) -> None:
+    ran = run_eval("ideas", tmp_path)
+    assert ran.code == 2
+    assert "backgrounds.jsonl" in ran.err
+    assert run_eval("ideas", tmp_path / "nowhere").code == 2
 
 
 @pytest.mark.parametrize("field", ["cited", "entities"])
-def test_a_row_that_is_no_list_is_named(run: Run, tmp_path: Path, field: str) -> None:
+def test_a_row_that_is_no_list_is_named(run_eval: Run, tmp_path: Path, field: str) -> None:
     folder = a_set(tmp_path, {"new": {**ASKED["new"], field: "walks"}})
-    ran = run("ideas", folder)
-    assert ran.exit_code == 2
-    assert f"list of texts under '{field}'" in " ".join(ran.stderr.split())
+    ran = run_eval("ideas", folder)
+    assert ran.code == 2
+    assert f"list of texts under '{field}'" in " ".join(ran.err.split())

@@ -5,9 +5,8 @@ import math
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from command_line import command
 
-from scholar.cli import app
 from scholar.errors import UsageError
 from scholar.evaluation import beir
 from scholar.evaluation.retrieval import score
@@ -52,9 +51,9 @@ def bm25(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("bm25")
 def test_one_flat_object_says_how_well_and_how_fast(judged: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["eval", "retrieve", str(judged), "--json"])
-    assert result.exit_code == 0, result.stderr
-    report = json.loads(result.stdout)
+    ran = command("eval", "retrieve", judged, "--json")
+    assert ran.code == 0, ran.err
+    report = json.loads(ran.out)
     assert report["strategy"] == "hybrid"
     assert (
         report["ndcg@10"] == report["mrr"] == report["recall@100"] == pytest.approx(2 / 3, abs=1e-4)
@@ -69,20 +68,20 @@ def test_one_flat_object_says_how_well_and_how_fast(judged: Path, tmp_path: Path
 @pytest.mark.usefixtures("bm25")
 def test_all_strategies_that_can_be_are_in_one_table(judged: Path) -> None:
     write(judged, "openie.jsonl", {"_id": "d2", "triples": [["BM25", "ranks", "passages"], ["x"]]})
-    result = CliRunner().invoke(app, ["eval", "retrieve", str(judged), "--strategy", "all"])
-    assert result.exit_code == 0, result.stderr
-    lines = result.stdout.splitlines()
+    ran = command("eval", "retrieve", judged, "--strategy", "all")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
     assert lines[0].split()[:2] == ["strategy", "ndcg@10"]
     assert [line.split()[0] for line in lines[1:-1]] == ["bm25", "graph", "entity"]
     assert "4 documents" in lines[-1]
-    assert "1 malformed triples are left out." in result.stderr
+    assert "1 malformed triples are left out." in ran.err
 
 
 @pytest.mark.usefixtures("bm25")
 def test_a_wrong_strategy_is_refused_before_anything_is_indexed(judged: Path) -> None:
-    result = CliRunner().invoke(app, ["eval", "retrieve", str(judged), "--strategy", "magic"])
-    assert result.exit_code == 2
-    assert "use one of bm25" in result.stderr
+    ran = command("eval", "retrieve", judged, "--strategy", "magic")
+    assert ran.code == 2
+    assert "use one of bm25" in ran.err
 
 
 def test_measures_are_those_of_trec_eval() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Ran, Run, command
 from source_server import SILENCE, Answer, SourceServer
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from typer.testing import CliRunner
 
-from scholar.cli import app, checking
+from scholar.cli import checking
 from scholar.library import Entry, Library
 from scholar.library.fate import BATCH, Fates, look_up, with_status
 from scholar.library.passages import cut
@@ -84,32 +84,18 @@ def entry(paper: Paper) -> Entry:
     return Entry(paper, document.text, cut(paper.id, document))
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SourceServer]:
-    server = SourceServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(running: SourceServer) -> SourceServer:
-    running.reset()
-    return running
-
-
 @pytest.fixture
 def deaf() -> Iterator[SourceServer]:
     """A service that never answers."""
-    server = SourceServer()
-    server.gives(server.silent)
-    yield server
-    server.stop()
+    with SourceServer() as server:
+        server.gives(server.silent)
+        yield server
 
 
 @pytest.fixture
-def online(server: SourceServer, settings: Settings) -> Settings:
-    """Settings of which every service is `server`, tried once."""
-    return server.settings(settings.home, embedder="none", http={"retries": 0})
+def online(source_server: SourceServer, settings: Settings) -> Settings:
+    """Settings of which every service is `source_server`, tried once."""
+    return source_server.settings(settings.home, embedder="none", http={"retries": 0})
 
 
 async def looked_up(
@@ -125,9 +111,9 @@ async def looked_up(
 
 
 async def test_a_retraction_is_stored(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
-    server.gives(saying(crossref=retraction()))
+    source_server.gives(saying(crossref=retraction()))
     fates, (paper,) = await looked_up(library, online, WALK)
     assert paper == replace(WALK, retracted=True)
     assert fates == Fates(1, (paper,), ())
@@ -140,9 +126,9 @@ def test_a_mark_stays_where_services_do_not_know_of_it(said: Status) -> None:
 
 
 async def test_where_nothing_is_new_nothing_is_written(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
-    server.gives(saying(openalex=JSONResponse({"id": "x/W1", "title": "T"})))
+    source_server.gives(saying(openalex=JSONResponse({"id": "x/W1", "title": "T"})))
     await library.add([entry(WALK)])
     before = library.revision
     assert await look_up(library, [WALK], online) == Fates(1, (), ())
@@ -150,19 +136,19 @@ async def test_where_nothing_is_new_nothing_is_written(
 
 
 async def test_a_newer_version_is_stored(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
-    server.gives(saying(arxiv=feed("2401.00001v3")))
+    source_server.gives(saying(arxiv=feed("2401.00001v3")))
     fates, (paper,) = await looked_up(library, online, PREPRINT)
     assert paper.newer == "v3"
     assert fates.changed == (paper,)
 
 
 async def test_a_newer_version_with_a_doi_of_its_own_survives_what_is_added_later(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
     news = GONE | {"updated-by": [{"type": "new_version", "DOI": "10.1000/w2"}]}
-    server.gives(saying(crossref=JSONResponse({"message": news})))
+    source_server.gives(saying(crossref=JSONResponse({"message": news})))
     await looked_up(library, online, WALK)
     await library.unite([entry(replace(WALK, venue="Nature", holds="record"))])
     (paper,) = await library.papers()
@@ -170,10 +156,10 @@ async def test_a_newer_version_with_a_doi_of_its_own_survives_what_is_added_late
 
 
 async def test_a_preprint_is_known_by_the_doi_under_which_it_was_published(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
     doi = "<arxiv:doi>10.1000/P</arxiv:doi>"
-    server.gives(saying(arxiv=feed("2401.00001v1", more=doi)))
+    source_server.gives(saying(arxiv=feed("2401.00001v1", more=doi)))
     fates, (paper,) = await looked_up(library, online, PREPRINT)
     assert paper.identifiers == {"arxiv": "2401.00001", "doi": "10.1000/p"}
     assert await library.find("doi:10.1000/p") == paper
@@ -181,10 +167,10 @@ async def test_a_preprint_is_known_by_the_doi_under_which_it_was_published(
 
 
 async def test_a_preprint_and_what_it_became_are_one_work_from_then_on(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
     doi = "<arxiv:doi>10.1000/p</arxiv:doi>"
-    server.gives(saying(arxiv=feed("2401.00001v2", more=doi)))
+    source_server.gives(saying(arxiv=feed("2401.00001v2", more=doi)))
     fates, (paper,) = await looked_up(library, online, PREPRINT, PRINTED)
     assert (paper.title, paper.year, paper.venue) == (PRINTED.title, 2025, "Nature")
     assert (paper.holds, paper.version, paper.newer) == ("full", "v1", "v2")
@@ -205,25 +191,25 @@ def test_the_doi_of_a_preprint_gives_way_to_that_of_the_publisher() -> None:
 
 
 async def test_a_paper_without_an_id_and_a_note_are_not_asked_about(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
     fates, _ = await looked_up(library, online, NOBODY, replace(WALK, holds="note"))
-    assert (fates, server.requests) == (Fates(0, (), ()), [])
+    assert (fates, source_server.requests) == (Fates(0, (), ()), [])
 
 
 async def test_a_service_that_fails_is_told_and_costs_its_own_answer_only(
-    library: Library, server: SourceServer, online: Settings
+    library: Library, source_server: SourceServer, online: Settings
 ) -> None:
-    server.gives(saying(crossref=retraction(), openalex=Response(status_code=500)))
+    source_server.gives(saying(crossref=retraction(), openalex=Response(status_code=500)))
     fates, (paper,) = await looked_up(library, online, WALK)
     assert paper.retracted
     assert [item.what for item in fates.failed] == ["OpenAlex"]
 
 
 async def test_a_service_that_does_not_answer_in_time_is_given_up(
-    library: Library, server: SourceServer, online: Settings, deaf: SourceServer
+    library: Library, source_server: SourceServer, online: Settings, deaf: SourceServer
 ) -> None:
-    server.gives(saying(crossref=retraction()))
+    source_server.gives(saying(crossref=retraction()))
     await look_up(library, [WALK], online)  # Crossref's answer is there from now on
     await library.add([entry(WALK)])
     unheard = online.openalex.model_copy(update={"api": deaf.url})
@@ -250,12 +236,10 @@ async def test_patience_is_for_all_papers_together(
 
 # On the command line
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def cli(server: SourceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command of which every service is `server`."""
+def cli(source_server: SourceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command of which every service is `source_server`."""
     values = {
         "HOME": str(tmp_path / "home"),
         "EMBEDDER": "none",
@@ -263,19 +247,16 @@ def cli(server: SourceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "HTTP__FAILURES": "99",
     }
     for name in ("ARXIV", "OPENALEX", "CROSSREF", "SEMANTICSCHOLAR", "ZOTERO"):
-        values[f"{name}__API"] = f"{server.url}/{name.lower()}"
+        values[f"{name}__API"] = f"{source_server.url}/{name.lower()}"
         if name != "ZOTERO":
             values[f"{name}__DELAY"] = "0"
-    values |= {"ARXIV__HTML": f"{server.url}/html", "ARXIV__PDF": f"{server.url}/pdf"}
+    values |= {"ARXIV__HTML": f"{source_server.url}/html", "ARXIV__PDF": f"{source_server.url}/pdf"}
     for name, value in values.items():
         monkeypatch.setenv(f"SCHOLAR_{name}", value)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        result = CliRunner().invoke(app, arguments)
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        assert "Traceback" not in result.stderr
-        assert "should not have" not in result.stderr
-        return result.exit_code, " ".join(result.stdout.split()), " ".join(result.stderr.split())
+    def run(*arguments: str) -> Ran:
+        code, out, err = command(*arguments)
+        return Ran(code, " ".join(out.split()), " ".join(err.split()))
 
     return run
 
@@ -297,61 +278,61 @@ def bibliography(tmp_path: Path) -> str:
 
 
 def test_adding_looks_up_what_was_added(
-    server: SourceServer, cli: Run, bibliography: str, forget_answers: Callable[[], None]
+    source_server: SourceServer, cli: Run, bibliography: str, forget_answers: Callable[[], None]
 ) -> None:
-    server.gives(saying(crossref=retraction()))
+    source_server.gives(saying(crossref=retraction()))
     code, out, err = cli("add", bibliography, "--to", "gastropods")
     assert (code, err) == (0, "")
     assert "RETRACTED. Lane 2020, Walks of snails" in out
-    asked = len(server.requests)
+    asked = len(source_server.requests)
     forget_answers()
     assert "already there" in cli("add", bibliography)[1]
-    assert len(server.requests) == asked
+    assert len(source_server.requests) == asked
     assert WALK.title in cli("papers", "list", "--in", "gastropods")[1]
 
 
 def test_adding_offline_asks_nobody_and_says_nothing(
-    server: SourceServer, cli: Run, bibliography: str, monkeypatch: pytest.MonkeyPatch
+    source_server: SourceServer, cli: Run, bibliography: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCHOLAR_OFFLINE", "1")
     code, _, err = cli("add", bibliography)
-    assert (code, err, server.requests) == (0, "", [])
+    assert (code, err, source_server.requests) == (0, "", [])
 
 
 def test_where_nobody_can_be_reached_adding_says_so_once_and_ends(
-    server: SourceServer, cli: Run, bibliography: str
+    source_server: SourceServer, cli: Run, bibliography: str
 ) -> None:
-    server.gives(Response(status_code=500))
+    source_server.gives(Response(status_code=500))
     code, out, err = cli("add", bibliography)
     assert (code, out.endswith("1 added")) == (0, True)
     assert err.count("papers check") == 1
     assert "was not looked up at OpenAlex, Crossref" in err
     # Nothing is worth a second try: whoever waits has what they came for.
-    assert len(server.requests) == len(set(server.paths))
+    assert len(source_server.requests) == len(set(source_server.paths))
 
 
 def test_services_that_are_silent_do_not_keep_adding_waiting(
-    server: SourceServer, cli: Run, bibliography: str, monkeypatch: pytest.MonkeyPatch
+    source_server: SourceServer, cli: Run, bibliography: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checking, "PATIENCE", SILENCE)
-    server.gives(server.silent)
+    source_server.gives(source_server.silent)
     code, out, err = cli("add", bibliography)
     assert (code, out.endswith("1 added")) == (0, True)
     assert err.count("papers check") == 1
 
 
 def test_asking_with_a_source_looks_nothing_up(
-    server: SourceServer, cli: Run, bibliography: str
+    source_server: SourceServer, cli: Run, bibliography: str
 ) -> None:
-    server.gives(server.silent)
+    source_server.gives(source_server.silent)
     assert cli("ask", "How fast do snails creep?", "--with", bibliography)[0] == 0
-    assert server.requests == []
+    assert source_server.requests == []
 
 
 def test_a_retracted_paper_is_marked_wherever_it_is_shown(
-    server: SourceServer, cli: Run, bibliography: str
+    source_server: SourceServer, cli: Run, bibliography: str
 ) -> None:
-    server.gives(saying(crossref=retraction()))
+    source_server.gives(saying(crossref=retraction()))
     cli("add", bibliography)
     marked = "RETRACTED. Lane 2020, Walks of snails"
     assert marked in cli("search", "snails")[1]
@@ -364,9 +345,9 @@ def test_a_retracted_paper_is_marked_wherever_it_is_shown(
 
 
 def test_json_marks_a_retracted_paper_too(
-    server: SourceServer, cli: Run, bibliography: str
+    source_server: SourceServer, cli: Run, bibliography: str
 ) -> None:
-    server.gives(saying(crossref=retraction()))
+    source_server.gives(saying(crossref=retraction()))
     (added,) = json.loads(cli("add", bibliography, "--json")[1])
     (found,) = json.loads(cli("search", "snails", "--json")[1])
     (listed,) = json.loads(cli("papers", "list", "--json")[1])
@@ -379,12 +360,12 @@ def test_json_marks_a_retracted_paper_too(
 
 
 def test_a_newer_version_is_named_wherever_the_paper_is_shown(
-    server: SourceServer, cli: Run, forget_answers: Callable[[], None]
+    source_server: SourceServer, cli: Run, forget_answers: Callable[[], None]
 ) -> None:
-    server.gives(saying(arxiv=feed("2401.00001v1")))
+    source_server.gives(saying(arxiv=feed("2401.00001v1")))
     assert cli("add", "2401.00001v1")[0] == 0
     forget_answers()
-    server.gives(saying(arxiv=feed("2401.00001v3")))
+    source_server.gives(saying(arxiv=feed("2401.00001v3")))
     code, out, _ = cli("papers", "check")
     assert code == 0
     assert "[v3 is out]" in out
@@ -396,12 +377,12 @@ def test_a_newer_version_is_named_wherever_the_paper_is_shown(
 
 
 def test_a_check_as_json_is_one_object(
-    server: SourceServer, cli: Run, bibliography: str, forget_answers: Callable[[], None]
+    source_server: SourceServer, cli: Run, bibliography: str, forget_answers: Callable[[], None]
 ) -> None:
-    server.gives(saying())
+    source_server.gives(saying())
     cli("add", bibliography)
     forget_answers()
-    server.gives(saying(crossref=retraction(), openalex=Response(status_code=500)))
+    source_server.gives(saying(crossref=retraction(), openalex=Response(status_code=500)))
     told = json.loads(cli("papers", "check", "--json")[1])
     assert told["asked"] == 1
     assert told["retracted"] == [WALK.id]
@@ -409,9 +390,9 @@ def test_a_check_as_json_is_one_object(
 
 
 def test_only_the_papers_named_are_checked(
-    server: SourceServer, cli: Run, bibliography: str
+    source_server: SourceServer, cli: Run, bibliography: str
 ) -> None:
-    server.gives(saying(arxiv=feed("2401.00001v1")))
+    source_server.gives(saying(arxiv=feed("2401.00001v1")))
     cli("add", bibliography, "2401.00001")
     assert cli("papers", "check", "arxiv:2401")[1].startswith("1 paper looked up:")
     assert cli("papers", "check")[1].startswith("2 papers looked up:")
@@ -419,9 +400,9 @@ def test_only_the_papers_named_are_checked(
 
 
 def test_a_check_that_reached_nobody_exits_with_5_and_says_why(
-    server: SourceServer, cli: Run, bibliography: str
+    source_server: SourceServer, cli: Run, bibliography: str
 ) -> None:
-    server.gives(Response(status_code=500))
+    source_server.gives(Response(status_code=500))
     cli("add", bibliography)
     code, out, err = cli("papers", "check")
     assert code == 5
@@ -430,7 +411,7 @@ def test_a_check_that_reached_nobody_exits_with_5_and_says_why(
 
 
 def test_a_check_offline_says_that_it_cannot_be(
-    server: SourceServer, cli: Run, monkeypatch: pytest.MonkeyPatch
+    source_server: SourceServer, cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCHOLAR_OFFLINE", "1")
     code, _, err = cli("papers", "check")
@@ -446,16 +427,18 @@ def test_a_check_offline_says_that_it_cannot_be(
     ],
 )
 def test_what_a_service_finds_is_added(
-    server: SourceServer, cli: Run, service: str, found: Any
+    source_server: SourceServer, cli: Run, service: str, found: Any
 ) -> None:
-    server.gives(saying(**{service: JSONResponse(found)}))
+    source_server.gives(saying(**{service: JSONResponse(found)}))
     code, out, _ = cli("add", "--search", "snails", "--from", service, "--max", "3")
     assert (code, out.endswith("1 added")) == (0, True)
     assert f"{WALK.title}. doi:10.1000/w" in out
 
 
-def test_a_service_that_cannot_be_searched_is_refused(server: SourceServer, cli: Run) -> None:
+def test_a_service_that_cannot_be_searched_is_refused(
+    source_server: SourceServer, cli: Run
+) -> None:
     code, _, err = cli("add", "--search", "snails", "--from", "unpaywall")
     assert (code, "use one of arxiv, openalex" in err) == (2, True)
     assert cli("add", "--arxiv", "snails", "--from", "openalex")[0] == 2
-    assert server.requests == []
+    assert source_server.requests == []

@@ -6,17 +6,17 @@ import asyncio
 import itertools
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OpenDesk
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Seen, but, call_of, for_backend, for_server, honest
 from model_server import ModelServer
+from office import OpenDesk
 from papers import BM25, GAIN, NO_GAIN, QUESTION, RANKING, REVISITED, SHELF, SPARSE, WALKS, faults
 
 from scholar import graph as graph_module
@@ -653,12 +653,6 @@ async def test_two_runs_at_once_do_not_share_what_they_cost(desk: OpenDesk) -> N
     assert (one.usage.calls, other.usage.calls) == (6, 2)
     assert one.run_id != other.run_id
     assert len(other.verdicts) == 1
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with ModelServer(for_server(honest)) as server:
-        yield server
 
 
 async def test_usage_is_the_sum_of_what_the_server_counted(

@@ -12,13 +12,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import OpenDesk
 from inventive import MATTERS, inventive, invents
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Said, Seen, for_backend
+from office import OpenDesk
 from papers import GAIN, HOSTILE, QUESTION, RANKING, SHELF, WALKS
 from rich.console import Console
-from test_prompts import SMALLEST, _tokens, wordy  # noqa: F401
+from small_window import SMALLEST, tokens_of
 
 from scholar.agents import ideas as generator
 from scholar.agents import publisher
@@ -723,7 +723,7 @@ def rambling(seen: Seen) -> Said:
 
 @pytest.mark.slow
 async def test_every_prompt_of_a_run_fits_the_smallest_window(
-    wordy: Library,  # noqa: F811
+    wordy: Library,
     settings: Settings,
 ) -> None:
     known = settings.model_copy(update={"context_window": SMALLEST})
@@ -739,7 +739,7 @@ async def test_every_prompt_of_a_run_fits_the_smallest_window(
     asked = {request.schema_name for request in backend.requests}
     assert asked >= {"theme", "inspire", "leap", "integrate", "work_out", "novelty", "vary"}
     assert "proposal" in asked
-    too_long = {r.schema_name: _tokens(r) for r in backend.requests if _tokens(r) > SMALLEST}
+    too_long = {r.schema_name: tokens_of(r) for r in backend.requests if tokens_of(r) > SMALLEST}
     assert not too_long
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arxiv_server import Arxiv
 from attacks import ATTACKS, EVIL, LEAK, MARS, TEXTS, Attack, Obeying, plant
-from mcp.server.mcpserver import MCPServer
+from mcp_server import Http
 from papers import QUESTION
 from rich.console import Console
-from test_mcp import Http
-from test_tools import Arxiv
 
 from scholar import report
 from scholar.backends.fake import FakeBackend
@@ -239,8 +238,8 @@ class Hostile(Http):
         self.names: list[str] = []
         super().__init__()
 
-    def _tools(self, server: MCPServer) -> None:
-        self.offered = server
+    def offer(self) -> None:
+        """Nothing at first."""
 
     def become(self, says: str, about: str) -> None:
         self.called.clear()
@@ -263,9 +262,8 @@ class Hostile(Http):
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[Hostile]:
-    server = Hostile()
-    yield server
-    server.stop()
+    with Hostile() as server:
+        yield server
 
 
 @pytest.mark.parametrize("attack", SERVED, ids=lambda attack: attack.id)
@@ -297,33 +295,25 @@ def _tool_of(tried: Tried, step: str) -> str:
 # Attacks from arXiv, online
 
 
-@pytest.fixture(scope="module")
-def arxiv_server() -> Iterator[Arxiv]:
-    server = Arxiv()
-    yield server
-    server.stop()
-
-
 @pytest.mark.parametrize("attack", FROM_ARXIV, ids=lambda attack: attack.id)
 async def test_online_nothing_is_asked_but_the_services_of_the_settings(
     attempt: Try,
     shelf: Library,
-    arxiv_server: Arxiv,
+    arxiv: Arxiv,
     attack: Attack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from xml.sax.saxutils import escape
 
-    monkeypatch.setattr("test_tools.ABSTRACT", escape(attack.text[:230]))
-    arxiv_server.asked.clear()
+    monkeypatch.setattr("arxiv_server.ABSTRACT", escape(attack.text[:230]))
     before = {paper.id for paper in await shelf.papers()}
     model = Obeying((("search_arxiv", {"query": "graph walks"}),))
-    changes = {**arxiv_server.changes, "tools": Tools(papers_per_run=1)}
+    changes = {**arxiv.changes, "tools": Tools(papers_per_run=1)}
     tried = await attempt("sibyl", model, **changes)
     await holds(tried, shelf)
     assert "tool_step" in model.met
     # The fixture that keeps tests off the network has seen nothing; here is what went to arXiv.
-    assert {path.partition("?")[0].split("/")[1] for path in arxiv_server.asked} <= {
+    assert {path.partition("?")[0].split("/")[1] for path in arxiv.asked} <= {
         "api", "html", "pdf", "other",
     }  # fmt: skip
     added = {paper.id for paper in await shelf.papers()} - before
@@ -331,15 +321,14 @@ async def test_online_nothing_is_asked_but_the_services_of_the_settings(
 
 
 async def test_what_is_asked_first_is_not_done_because_a_text_says_so(
-    attempt: Try, shelf: Library, settings: Settings, tmp_path: Path, arxiv_server: Arxiv
+    attempt: Try, shelf: Library, settings: Settings, tmp_path: Path, arxiv: Arxiv
 ) -> None:
-    arxiv_server.asked.clear()
     for kind in ("fetch a paper", "call with secrets"):
         await plant(Attack("passage", kind, TEXTS[kind]), shelf, settings, tmp_path)
         careful = Tools(ask_first=("fetch_paper", "search_arxiv"))
-        tried = await attempt("sibyl", Obeying(), **{**arxiv_server.changes, "tools": careful})
+        tried = await attempt("sibyl", Obeying(), **{**arxiv.changes, "tools": careful})
         assert any("only if a person agrees" in note for note in tried.answer.notes)
-    assert not arxiv_server.asked
+    assert not arxiv.asked
 
 
 # What is shown besides

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Desk, OpenDesk
 from minds import Mind, Said, Seen, but, for_backend, honest
+from office import Desk, OpenDesk
 from papers import NO_GAIN, QUESTION, RANKING
-from test_prompts import HOSTILE, SMALLEST
+from small_window import HOSTILE, SMALLEST
 
 from scholar.agents import lessons, planner
 from scholar.agents.evidence import size

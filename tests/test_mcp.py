@@ -6,16 +6,14 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from conftest import Desk, OpenDesk
-from mcp.server.mcpserver import MCPServer
+from mcp_server import Http
 from minds import Mind
+from office import Desk, OpenDesk
 from papers import QUESTION
 from test_tools import script
 
@@ -273,38 +271,10 @@ async def test_an_address_elsewhere_is_not_asked_offline(at: Open) -> None:
 # An address
 
 
-class Http:
-    """A server on a loopback port that counts what it is asked."""
-
-    def __init__(self) -> None:
-        self.called: list[str] = []
-        server = MCPServer("web")
-        self._tools(server)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/mcp"
-        config = uvicorn.Config(server.streamable_http_app(), log_level="critical")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-
-    def _tools(self, server: MCPServer) -> None:
-        @server.tool()
-        def look(word: str) -> str:
-            """What is noted of a word."""
-            self.called.append(word)
-            return f"{word} is on the web."
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-
 @pytest.fixture
 def http() -> Iterator[Http]:
-    server = Http()
-    yield server
-    server.stop()
+    with Http() as server:
+        yield server
 
 
 @pytest.mark.parametrize("offline", [False, True])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OpenDesk
+from command_line import KEY, command
 from injected import closed_port, impatient
 from minds import for_server, honest
 from model_server import (
@@ -22,43 +21,23 @@ from model_server import (
     Unmetered,
     refuse_param,
 )
+from office import OpenDesk
 from papers import QUESTION
-from typer.testing import CliRunner
 
 from scholar.backends.gateway import ATTEMPTS, REPAIRS, Gateway
 from scholar.backends.ledger import Ledger
 from scholar.backends.probe import probe
-from scholar.cli import app
 from scholar.estimate import estimate
 from scholar.settings import Settings, load_presets
 
-KEY = "sk-test-SECRET123"
-Run = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def _server() -> Iterator[ModelServer]:
-    with ModelServer(lambda _: "") as server:
-        yield server
-
 
 @pytest.fixture
-def server(_server: ModelServer, monkeypatch: pytest.MonkeyPatch, shelf_home: Path) -> ModelServer:
-    """A model for every role, over the shelf, at first an honest one."""
-    _server.use(for_server(honest))
-    monkeypatch.setenv("SCHOLAR_MODEL", f"openai:gpt-5-mini@{_server.url}")
-    monkeypatch.setenv("SCHOLAR_API_KEY", KEY)
-    for name, value in (("HOME", shelf_home), ("EMBEDDER", "none"), ("OFFLINE", "1")):
-        monkeypatch.setenv(f"SCHOLAR_{name}", str(value))
-    return _server
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    assert "SECRET" not in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    return result.exit_code, result.stdout, result.stderr
+def server(
+    model: ModelServer, home: Path, shelf_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> ModelServer:
+    """A model for every role, over the shelf, at first an honest one whose price is known."""
+    monkeypatch.setenv("SCHOLAR_MODEL", f"openai:gpt-5-mini@{model.url}")
+    return model
 
 
 def prose(body: dict[str, Any]) -> Scripted:
@@ -83,26 +62,26 @@ def test_each_model_of_every_chain_is_asked_once(
 ) -> None:
     chain = [f"openai:{name}@{server.url}" for name in ("a", "b")]
     monkeypatch.setenv("SCHOLAR_MODELS__WRITER", json.dumps(chain))
-    code, out, _ = run("models", "check", "--json")
+    code, out, _ = command("models", "check", "--json")
     assert code == 0
     assert [request.body["model"] for request in server.requests] == ["gpt-5-mini", "a", "b"]
     assert [found["model"] for found in json.loads(out)][1:] == chain
     first = json.loads(out)[0]
     assert first["answers"] is first["json_schema"] is first["usage"] is first["seed"] is True
-    assert "for every role" not in run("models", "check")[1]
+    assert "for every role" not in command("models", "check")[1]
 
 
 def test_what_a_server_refuses_is_found_out_once_and_known_to_later_processes(
     server: ModelServer,
 ) -> None:
     server.use(picky)
-    code, out, _ = run("models", "check")
+    code, out, _ = command("models", "check")
     assert code == 0
     assert "takes the schema in the prompt" in out
     assert "reports no tokens" in out
     assert "takes no seed" in out
     server.use(for_server(honest))
-    assert run("ask", QUESTION)[0] == 0
+    assert command("ask", QUESTION)[0] == 0
     for request in server.requests:
         assert not {"response_format", "seed", "stream_options"} & request.body.keys()
         assert "fits this schema" in request.body["messages"][1]["content"]
@@ -110,28 +89,28 @@ def test_what_a_server_refuses_is_found_out_once_and_known_to_later_processes(
 
 def test_a_server_that_takes_a_schema_for_nothing_is_found_out(server: ModelServer) -> None:
     server.use(prose)
-    code, out, _ = run("models", "check")
+    code, out, _ = command("models", "check")
     assert code == 0
     assert "takes the schema in the prompt" in out
     assert len(server.requests) == 1 + REPAIRS + 1
     server.use(for_server(honest))
-    assert run("ask", QUESTION)[0] == 0
+    assert command("ask", QUESTION)[0] == 0
     assert not any("response_format" in request.body for request in server.requests)
 
 
 def test_a_server_whose_model_had_to_be_corrected_is_found_out_too(server: ModelServer) -> None:
     left: list[Scripted] = ["Red.", '{"colour": "red", "days": 7}']
     server.use(lambda _: left.pop(0))
-    code, out, _ = run("models", "check")
+    code, out, _ = command("models", "check")
     assert (code, left) == (0, [])
     assert "takes the schema in the prompt" in out
 
 
 def test_a_check_finds_out_anew_what_a_server_has_learnt_since(server: ModelServer) -> None:
     server.use(picky)
-    run("models", "check")
+    command("models", "check")
     server.use(for_server(honest))
-    assert "holds replies to a schema" in run("models", "check")[1]
+    assert "holds replies to a schema" in command("models", "check")[1]
 
 
 # --- check, and the dialect that is spoken from then on
@@ -142,7 +121,7 @@ WORDS = '{"colour": "red", "days": 7}'
 
 def checked() -> dict[str, Any]:
     """What `models check` finds of the one model there is."""
-    code, out, _ = run("models", "check", "--json")
+    code, out, _ = command("models", "check", "--json")
     assert code == 0
     (found,) = json.loads(out)
     assert isinstance(found, dict)
@@ -152,7 +131,7 @@ def checked() -> dict[str, Any]:
 def paths_of_a_question(server: ModelServer) -> set[str]:
     """Where a question that is asked in a later process goes."""
     before = len(server.requests)
-    assert run("ask", QUESTION)[0] == 0
+    assert command("ask", QUESTION)[0] == 0
     return {request.path for request in server.requests[before:]}
 
 
@@ -162,21 +141,21 @@ def test_responses_are_taken_where_the_server_has_them_and_asked_once(server: Mo
     assert [request.path for request in server.requests] == [RESPONSES]
     assert (found["dialect"], found["json_schema"], found["usage"]) == ("responses", True, True)
     assert found["seed"] is False
-    assert " s by responses; holds replies to a schema" in run("models", "check")[1]
-    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is True
+    assert " s by responses; holds replies to a schema" in command("models", "check")[1]
+    assert json.loads(command("models", "list", "--json")[1])[0]["responses"] is True
     assert paths_of_a_question(server) == {RESPONSES}
 
 
 def test_a_server_without_responses_is_asked_by_chat(server: ModelServer) -> None:
     assert checked()["dialect"] == "chat"
-    assert " s by chat; holds replies to a schema" in run("models", "check")[1]
-    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is False
+    assert " s by chat; holds replies to a schema" in command("models", "check")[1]
+    assert json.loads(command("models", "list", "--json")[1])[0]["responses"] is False
     assert paths_of_a_question(server) == {CHAT}
 
 
 def test_before_a_check_a_server_is_asked_by_chat(server: ModelServer) -> None:
     server.use(for_server(honest), responses=for_server(honest))
-    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is None
+    assert json.loads(command("models", "list", "--json")[1])[0]["responses"] is None
     assert paths_of_a_question(server) == {CHAT}
 
 
@@ -230,7 +209,7 @@ def test_responses_are_taken_where_chat_is_no_better(server: ModelServer) -> Non
     found = checked()
     assert found["dialect"] == "responses"
     assert found["json_schema"] is found["usage"] is False
-    row = json.loads(run("models", "list", "--json")[1])[0]
+    row = json.loads(command("models", "list", "--json")[1])[0]
     assert (row["json_schema"], row["refused"]) == (False, ["text"])
     server.use(picky, responses=for_server(honest))
     assert paths_of_a_question(server) == {RESPONSES}
@@ -266,7 +245,7 @@ def test_a_server_that_has_lost_its_responses_is_found_out_by_a_question(
     assert checked()["dialect"] == "responses"
     server.use(for_server(honest))
     assert paths_of_a_question(server) == {CHAT}
-    assert json.loads(run("models", "list", "--json")[1])[0]["responses"] is False
+    assert json.loads(command("models", "list", "--json")[1])[0]["responses"] is False
 
 
 async def test_a_server_that_is_not_there_is_not_tried_in_the_other_dialect(
@@ -289,12 +268,12 @@ def test_a_model_that_does_not_answer_exits_with_4_and_its_sentence(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.use(lambda _: Status(401, {"error": {"message": f"Bad key {KEY}"}}))
-    code, out, _ = run("models", "check")
+    code, out, _ = command("models", "check")
     assert code == 4
     assert "set SCHOLAR_API_KEY" in out
     with closed_port() as nowhere, impatient():
         monkeypatch.setenv("SCHOLAR_MODEL", f"openai:tiny@{nowhere}")
-        code, out, _ = run("models", "check", "--json")
+        code, out, _ = command("models", "check", "--json")
     assert code == 4
     assert "start the server" in json.loads(out)[0]["error"]
 
@@ -303,10 +282,10 @@ def test_without_a_model_there_is_nothing_to_check(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SCHOLAR_MODEL")
-    code, _, err = run("models", "check")
+    code, _, err = command("models", "check")
     assert code == 2
     assert "set SCHOLAR_MODEL" in err
-    assert run("models", "list")[0] == 0
+    assert command("models", "list")[0] == 0
 
 
 # --- list
@@ -317,34 +296,34 @@ def test_the_list_shows_chains_prices_and_what_was_measured(
 ) -> None:
     chain = [f"openai:{name}@{server.url}" for name in ("gpt-5-mini", "own")]
     monkeypatch.setenv("SCHOLAR_MODELS__JUROR", json.dumps(chain))
-    code, out, _ = run("models", "list")
+    code, out, _ = command("models", "list")
     assert code == 0
     assert out.index("planner, reader, ideator, writer") < out.index("juror")
     assert "$0.25 in, $2 out" in out
     assert "price unknown · not measured yet" in out
     assert not server.requests
-    run("models", "check")
-    rows = json.loads(run("models", "list", "--json")[1])
+    command("models", "check")
+    rows = json.loads(command("models", "list", "--json")[1])
     assert [(row["role"], row["place"]) for row in rows][-2:] == [("juror", 1), ("juror", 2)]
     assert rows[0]["calls"] == 1
     assert rows[0]["tokens_per_second"] > 0
     assert rows[0]["json_schema"] is True
     assert rows[0]["limits"]["concurrency"] == 8
-    assert "to first token" in run("models", "list")[1]
+    assert "to first token" in command("models", "list")[1]
 
 
 # --- ask
 
 
 def test_a_question_asked_again_is_answered_from_disk(server: ModelServer) -> None:
-    first = json.loads(run("ask", QUESTION, "--json")[1])
+    first = json.loads(command("ask", QUESTION, "--json")[1])
     asked = len(server.requests)
-    again = json.loads(run("ask", QUESTION, "--json")[1])
+    again = json.loads(command("ask", QUESTION, "--json")[1])
     assert asked == len(server.requests) == again["usage"]["cached"] == again["usage"]["calls"]
     assert again["usage"]["dollars"] == again["usage"]["input_tokens"] == 0
     assert again["sentences"] == first["sentences"]
-    assert "6 calls (6 answered from disk)" in run("ask", QUESTION)[1]
-    assert run("ask", QUESTION, "--no-cache")[0] == 0
+    assert "6 calls (6 answered from disk)" in command("ask", QUESTION)[1]
+    assert command("ask", QUESTION, "--no-cache")[0] == 0
     assert len(server.requests) == 2 * asked
 
 
@@ -354,7 +333,7 @@ def test_a_model_that_stands_in_is_shown_while_it_runs_and_in_the_answer(
     with closed_port() as nowhere, impatient():
         chain = [f"openai:tiny@{nowhere}", f"openai:gpt-5-mini@{server.url}"]
         monkeypatch.setenv("SCHOLAR_MODEL", json.dumps(chain))
-        code, out, err = run("ask", QUESTION)
+        code, out, err = command("ask", QUESTION)
     assert code == 0
     instead = [line for line in err.splitlines() if line.startswith("  instead")]
     assert len(instead) == 6
@@ -364,7 +343,7 @@ def test_a_model_that_stands_in_is_shown_while_it_runs_and_in_the_answer(
 
 @pytest.mark.parametrize("flag", ["--budget-dollars", "--budget-tokens"])
 def test_a_budget_can_be_given_with_the_question(server: ModelServer, flag: str) -> None:
-    code, out, err = run("ask", QUESTION, flag, "0", "--json")
+    code, out, err = command("ask", QUESTION, flag, "0", "--json")
     assert code == 6
     assert json.loads(out)["outcome"] == "budget_spent"
     assert "raise" in err
@@ -373,18 +352,18 @@ def test_a_budget_can_be_given_with_the_question(server: ModelServer, flag: str)
 
 def test_seconds_can_be_given_with_the_question(server: ModelServer) -> None:
     server.use(for_server(honest), first_token=5)
-    code, out, _ = run("ask", QUESTION, "--budget-seconds", "0.3", "--json")
+    code, out, _ = command("ask", QUESTION, "--budget-seconds", "0.3", "--json")
     assert code == 6
     assert json.loads(out)["usage"]["seconds"] < 2
 
 
 @pytest.mark.parametrize("preset", load_presets())
 def test_a_run_stays_within_its_estimate(server: ModelServer, preset: str) -> None:
-    code, out, _ = run("ask", QUESTION, "--preset", preset, "--estimate", "--json")
+    code, out, _ = command("ask", QUESTION, "--preset", preset, "--estimate", "--json")
     assert code == 0
     assert not server.requests
     said = json.loads(out)
-    usage = json.loads(run("ask", QUESTION, "--preset", preset, "--json")[1])["usage"]
+    usage = json.loads(command("ask", QUESTION, "--preset", preset, "--json")[1])["usage"]
     used = {
         "calls": usage["calls"],
         "tokens": usage["input_tokens"] + usage["output_tokens"],
@@ -393,7 +372,7 @@ def test_a_run_stays_within_its_estimate(server: ModelServer, preset: str) -> No
     for what, value in used.items():
         least, most = said[what]
         assert least <= value <= most, what
-    assert "calls, " in run("ask", QUESTION, "--preset", preset, "--estimate")[1]
+    assert "calls, " in command("ask", QUESTION, "--preset", preset, "--estimate")[1]
 
 
 def test_an_estimate_without_a_price_says_so() -> None:

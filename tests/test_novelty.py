@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from conftest import DATA, OpenDesk
+from arxiv_server import Arxiv
+from conftest import DATA
 from inventive import inventive, invents
 from minds import Mind, Said, Seen, for_backend
+from office import OpenDesk
 from papers import GAIN, RANKING, WALKS
 from planted import PLANTED, Planted
-from test_tools import Arxiv, arxiv, arxiv_server  # noqa: F401
 
 from scholar.agents import novelty
 from scholar.backends.fake import FakeBackend
@@ -193,7 +194,7 @@ def _fields(idea: Idea) -> dict[str, Any]:
 
 async def test_what_arxiv_lists_is_read_in_and_the_rest_is_told(
     desk: OpenDesk,
-    arxiv: Arxiv,  # noqa: F811
+    arxiv: Arxiv,
 ) -> None:
     at = desk(inventive, **arxiv.changes, tools=Tools(papers_per_run=1))
     answer = await at.scholar.ideas("rovers on graphs", wanted=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ from model_server import ModelServer
 from mortal import mortals, tried, undisturbed
 from office import Office, asked_twice, content, ended, whole
 from pydantic import SecretStr
-from test_runs import (  # noqa: F401
+from test_runs import (  # noqa: F401  the tests that are run again here
     failed,
-    server,
     test_a_branch_that_was_answered_beside_one_that_failed_is_not_paid_again,
     test_a_cancelled_run_goes_on_without_asking_the_other_jurors_again,
     test_a_run_is_found_by_the_beginning_of_its_id,
@@ -65,13 +64,6 @@ def settings(tmp_path: Path, url: str) -> Settings:
     """Settings of a fresh home whose runs are kept in a database of their own."""
     runs = Runs(database=SecretStr(url))
     return load(home=tmp_path / "home", embedder="none", offline=True, runs=runs)
-
-
-@pytest.fixture
-async def office(shelf_home: Path, settings: Settings) -> AsyncIterator[Office]:
-    office = Office(settings)
-    yield office
-    await office.aclose()
 
 
 async def test_nothing_of_a_run_is_kept_in_files(office: Office, settings: Settings) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import OpenDesk
 from minds import Mind, Seen, but, honest
+from office import OpenDesk
 from papers import GAIN, HOSTILE, NO_GAIN, QUESTION, SHELF, WALKS
 from rich.console import Console
 

@@ -15,20 +15,19 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from conftest import OpenDesk
+from command_line import command
 from langgraph.checkpoint.memory import InMemorySaver
 from minds import Mind, Said, Seen, but, call_of, for_backend, honest
+from office import OpenDesk
 from papers import BM25, GAIN, NO_GAIN, NO_HELP, QUESTION, RANKING, REVISITED, SPARSE, WALKS, faults
-from test_prompts import SMALLEST
+from small_window import SMALLEST, tokens_of
 from test_worst_models import WORST
-from typer.testing import CliRunner
 
 from scholar import report
-from scholar.agents import evidence, jury, outliner, publisher, reader, reviewer, tabulator, writer
+from scholar.agents import jury, outliner, publisher, reader, reviewer, tabulator, writer
 from scholar.backends import Delta, Request
 from scholar.backends.fake import FakeBackend
 from scholar.backends.gateway import REPAIRS, Gateway
-from scholar.cli import app
 from scholar.context import Services, context_for
 from scholar.errors import ModelRejected, UsageError
 from scholar.estimate import estimate_review
@@ -763,8 +762,8 @@ async def test_a_review_stays_within_its_estimate(desk: OpenDesk, preset: str) -
 
 
 def scholar(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["review", TOPIC, *arguments])
-    return result.exit_code, result.stdout, " ".join(result.stderr.split())
+    code, out, err = command("review", TOPIC, *arguments)
+    return code, out, " ".join(err.split())
 
 
 def test_an_estimate_of_a_review_calls_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -836,16 +835,13 @@ async def test_a_long_review_fits_the_smallest_window(notes: Library, settings: 
     assert len(answer.conflicts) == writer.MAX_CONFLICTS
     names = {request.schema_name for request in backend.requests}
     assert {"facets", "outline", "section", "summary", "table", "mend"} <= names
-    assert not {(r.schema_name, size) for r in backend.requests if (size := _tokens(r)) > SMALLEST}
+    assert not {
+        (r.schema_name, size) for r in backend.requests if (size := tokens_of(r)) > SMALLEST
+    }
     assert all(
         " ".join(topic.split()) in r.messages[1].content or r.schema_name == "persona_probe"
         for r in backend.requests
     )
-
-
-def _tokens(request: Request) -> int:
-    sent = sum(evidence.size(message.content) for message in request.messages)
-    return round(sent / evidence.CHARACTERS_PER_TOKEN) + request.max_tokens
 
 
 # What readers see

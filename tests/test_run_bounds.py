@@ -6,7 +6,7 @@ import asyncio
 import gc
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,6 @@ async def test_calls_are_under_way_at_once_when_a_budget_is_kept(
     async with Scholar(services=services) as scholar:
         await scholar.ask("How do graph walks rank?")
     assert backend.most_under_way == 3
-
-
-@pytest.fixture
-async def office(shelf_home: Path, settings: Settings) -> AsyncIterator[Office]:
-    office = Office(settings)
-    yield office
-    await office.aclose()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,6 @@ DAMAGED = (
     "again."
 )
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-async def office(shelf_home: Path, settings: Settings) -> AsyncIterator[Office]:
-    office = Office(settings)
-    yield office
-    await office.aclose()
 
 
 def permitted(*command: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,6 @@ from scholar.values import Outcome
 REVIEW: dict[str, Any] = {"task": "review", "columns": ("Method",)}
 PARALLEL = 3
 """Jurors of standard, who are asked at once."""
-
-
-@pytest.fixture
-async def office(shelf_home: Path, settings: Settings) -> AsyncIterator[Office]:
-    office = Office(settings)
-    yield office
-    await office.aclose()
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with ModelServer(for_server(honest)) as server:
-        yield server
 
 
 def failing(call: str) -> Mind:

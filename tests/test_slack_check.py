@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from command_line import command
 from conftest import ROOT
 from slack_server import APP_TOKEN, BOT_TOKEN, SECRET, Slack
 from slack_server import SCOPES as GIVEN
-from typer.testing import CliRunner
 
-from scholar.cli import app
 from scholar.slack.check import EVENTS, SCOPES
 
 MANIFEST = ROOT / "examples" / "slack" / "manifest.yaml"
 
 
 @pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slack]:
-    with Slack() as running:
-        monkeypatch.setenv("SCHOLAR_SLACK__API", running.api)
-        monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
-        monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
-        monkeypatch.setenv("SLACK_SIGNING_SECRET", SECRET)
-        yield running
+def slack(slack: Slack, monkeypatch: pytest.MonkeyPatch) -> Slack:
+    """A Slack as the environment names it."""
+    monkeypatch.setenv("SCHOLAR_SLACK__API", slack.api)
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
+    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", SECRET)
+    return slack
 
 
 def _check() -> tuple[int, dict[str, Any]]:
-    ran = CliRunner().invoke(app, ["slack", "--check", "--json"])
-    return ran.exit_code, {found["name"]: found for found in json.loads(ran.stdout)}
+    ran = command("slack", "--check", "--json")
+    return ran.code, {found["name"]: found for found in json.loads(ran.out)}
 
 
 def test_the_manifest_asks_for_what_the_bot_needs_and_no_more() -> None:
@@ -90,16 +88,16 @@ def test_wrong_and_missing_tokens_are_told(slack: Slack, monkeypatch: pytest.Mon
 
 
 def test_without_tokens_it_does_not_start_and_says_what_to_set() -> None:
-    ran = CliRunner().invoke(app, ["slack"])
-    assert ran.exit_code == 2
-    assert "SLACK_BOT_TOKEN" in ran.stderr
+    ran = command("slack")
+    assert ran.code == 2
+    assert "SLACK_BOT_TOKEN" in ran.err
 
 
 def test_a_wrong_token_of_the_app_does_not_start(
     slack: Slack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-wrong")
-    ran = CliRunner().invoke(app, ["slack"])
-    assert ran.exit_code == 5
-    assert "invalid_auth" in ran.stderr
-    assert "scholar slack --check" in ran.stderr
+    ran = command("slack")
+    assert ran.code == 5
+    assert "invalid_auth" in ran.err
+    assert "scholar slack --check" in ran.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,6 @@ year: 2026
 The unpublished zebrafish of our laboratory glow in the dark when they hear music by Bach.
 """
 SECRET_QUESTION = "What do the zebrafish of our laboratory do when they hear music by Bach?"
-
-
-@pytest.fixture
-def slack() -> Iterator[Slack]:
-    with Slack() as running:
-        yield running
 
 
 @pytest.fixture(params=["socket", "http"])

@@ -32,12 +32,6 @@ FORGED = 1_000
 
 
 @pytest.fixture
-def slack() -> Iterator[Slack]:
-    with Slack() as running:
-        yield running
-
-
-@pytest.fixture
 async def lab(slack: Slack, notes: Library, settings: Settings) -> AsyncIterator[Lab]:
     async with opened(slack, notes, settings, door="http") as running:
         yield running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from knowing import entry
@@ -28,12 +27,6 @@ async def lab(slack: Slack, notes: Library, settings: Settings) -> AsyncIterator
     async with opened(slack, notes, settings, errors=OPS) as opened_lab:
         opened_lab.bot.when_due.clear()
         yield opened_lab
-
-
-@pytest.fixture
-def slack() -> Any:
-    with Slack() as server:
-        yield server
 
 
 def told(lab: Lab) -> list[str]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,22 +35,9 @@ def feed(*ids: str, total: int | None = None, more: str = "") -> Response:
     return Response(text, media_type="application/atom+xml")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SourceServer]:
-    server = SourceServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def server(running: SourceServer) -> SourceServer:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def source(server: SourceServer, tmp_path: Path) -> ArxivSource:
-    return server.arxiv(tmp_path / "home")
+def source(source_server: SourceServer, tmp_path: Path) -> ArxivSource:
+    return source_server.arxiv(tmp_path / "home")
 
 
 needs_recordings = pytest.mark.skipif(not ATOM.is_dir(), reason="no recorded arXiv answers")
@@ -97,8 +83,10 @@ def test_what_is_no_arxiv_id_is_not_taken_for_one(text: str) -> None:
 
 
 @needs_recordings
-async def test_a_recorded_paper_becomes_a_record(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(recorded_atom("1605.08386"))
+async def test_a_recorded_paper_becomes_a_record(
+    source_server: SourceServer, source: ArxivSource
+) -> None:
+    source_server.gives(recorded_atom("1605.08386"))
     (record,) = await source.by_id(["arXiv:1605.08386"])
     assert isinstance(record, Record)
     assert record.paper == Paper(
@@ -117,9 +105,9 @@ async def test_a_recorded_paper_becomes_a_record(server: SourceServer, source: A
 
 @needs_recordings
 async def test_old_ids_keep_their_archive_and_their_venue(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(recorded_atom("quant-ph/0201082v1"))
+    source_server.gives(recorded_atom("quant-ph/0201082v1"))
     (record,) = await source.by_id(["https://arxiv.org/abs/quant-ph/0201082v1"])
     assert isinstance(record, Record)
     assert record.paper.id == "arxiv:quant-ph/0201082"
@@ -129,9 +117,9 @@ async def test_old_ids_keep_their_archive_and_their_venue(
 
 @needs_recordings
 async def test_an_id_missing_from_a_partial_answer_is_skipped_by_name(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(recorded_atom("0808.05394_1707.08567"))
+    source_server.gives(recorded_atom("0808.05394_1707.08567"))
     first, second = await source.by_id(["0808.05394", "1707.08567"])
     assert first == Skipped("0808.05394", "arXiv has no paper 0808.05394; check the id.")
     assert isinstance(second, Record)
@@ -139,16 +127,18 @@ async def test_an_id_missing_from_a_partial_answer_is_skipped_by_name(
 
 
 @needs_recordings
-async def test_an_error_feed_is_reported_at_once(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(recorded_atom("abc"))
+async def test_an_error_feed_is_reported_at_once(
+    source_server: SourceServer, source: ArxivSource
+) -> None:
+    source_server.gives(recorded_atom("abc"))
     with pytest.raises(SourceError, match=r"HTTP 400.*check"):
         await source.search("id:abc", 5)
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 @needs_recordings
 async def test_a_search_gives_as_many_papers_as_asked_for(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
     found = await source.search("testing", 15)
     assert len(papers(found)) == 15
@@ -156,75 +146,75 @@ async def test_a_search_gives_as_many_papers_as_asked_for(
 
 
 @needs_recordings
-async def test_names_keep_their_letters(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(recorded_atom(query="testing", start=50, size=10))
+async def test_names_keep_their_letters(source_server: SourceServer, source: ArxivSource) -> None:
+    source_server.gives(recorded_atom(query="testing", start=50, size=10))
     found = await source.search("testing", 10)
     assert any("Florian Kroiß" in paper.authors for paper in papers(found))
     assert any(paper.identifiers.get("doi", "").startswith("10.1109/") for paper in papers(found))
 
 
 async def test_long_results_are_fetched_page_by_page(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
     def page(request: Request) -> Response:
         start, size = (int(request.query_params[key]) for key in ("start", "max_results"))
         return feed(*(f"2401.{at:05}v1" for at in range(start, start + size)), total=500)
 
-    server.gives(page)
+    source_server.gives(page)
     found = await source.search("anything", 120)
     assert [paper.id for paper in papers(found)] == [f"arxiv:2401.{at:05}" for at in range(120)]
-    assert [request.query_params["start"] for request in server.requests] == ["0", "100"]
+    assert [request.query_params["start"] for request in source_server.requests] == ["0", "100"]
 
 
 async def test_the_newest_are_asked_for_by_the_date_of_their_submission(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(lambda _: feed("2401.00001v1", total=1))
+    source_server.gives(lambda _: feed("2401.00001v1", total=1))
     assert len(papers(await source.newest("anything", 5))) == 1
     await source.search("anything", 5)
-    sorted_by = [request.query_params["sortBy"] for request in server.requests]
+    sorted_by = [request.query_params["sortBy"] for request in source_server.requests]
     assert sorted_by == ["submittedDate", "relevance"]
 
 
 async def test_many_ids_are_asked_for_in_batches_and_come_back_in_order(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(lambda request: feed(*reversed(request.query_params["id_list"].split(","))))
+    source_server.gives(lambda request: feed(*reversed(request.query_params["id_list"].split(","))))
     ids = [f"2401.{at:05}v1" for at in range(70)]
     found = await source.by_id(ids)
     assert ["".join((p.identifiers["arxiv"], p.version)) for p in papers(found)] == ids
-    assert len(server.requests) == 4  # two batches, and two for the newest versions
+    assert len(source_server.requests) == 4  # two batches, and two for the newest versions
 
 
 async def test_an_old_id_with_its_subject_class_is_recognised_without(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(feed("math/0309136v1"))
+    source_server.gives(feed("math/0309136v1"))
     (record,) = await source.by_id(["math.GT/0309136"])
     assert isinstance(record, Record)
 
 
 async def test_what_is_no_id_is_skipped_and_never_asked_for(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(feed("2401.00001v1"))
+    source_server.gives(feed("2401.00001v1"))
     first, second = await source.by_id(["bananas", "2401.00001"])
     assert isinstance(first, Skipped)
     assert first.what == "bananas"
     assert isinstance(second, Record)
-    assert server.requests[0].query_params["id_list"] == "2401.00001"
+    assert source_server.requests[0].query_params["id_list"] == "2401.00001"
 
 
-async def test_an_empty_feed_is_no_papers(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(feed())
+async def test_an_empty_feed_is_no_papers(source_server: SourceServer, source: ArxivSource) -> None:
+    source_server.gives(feed())
     assert await source.search("nothing at all", 5) == []
 
 
 async def test_no_results_are_wanted_and_none_asked_for(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
     assert await source.search("anything", 0) == []
-    assert server.requests == []
+    assert source_server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -237,47 +227,51 @@ async def test_no_results_are_wanted_and_none_asked_for(
     ids=["a web page", "nothing", "a feed cut short"],
 )
 async def test_what_is_no_whole_feed_is_an_error_not_an_empty_result(
-    server: SourceServer, source: ArxivSource, body: str
+    source_server: SourceServer, source: ArxivSource, body: str
 ) -> None:
-    server.gives(Response(body))
+    source_server.gives(Response(body))
     with pytest.raises(SourceError, match="no complete feed"):
         await source.by_id(["2401.00001"])
 
 
 async def test_a_page_that_stays_empty_is_an_error(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(feed("2401.00001v1", total=2), feed(total=2))
+    source_server.gives(feed("2401.00001v1", total=2), feed(total=2))
     with pytest.raises(SourceError, match="no complete feed"):
         await source.search("anything", 2)
 
 
 async def test_a_page_that_is_empty_by_mistake_is_asked_for_again(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(feed("2401.00001v1", total=2), feed(total=2), feed("2401.00002v1", total=2))
+    source_server.gives(feed("2401.00001v1", total=2), feed(total=2), feed("2401.00002v1", total=2))
     found = papers(await source.search("anything", 2))
     assert [paper.id for paper in found] == ["arxiv:2401.00001", "arxiv:2401.00002"]
 
 
-async def test_a_busy_server_is_asked_again(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(Response(status_code=503), feed("2401.00001v1"))
+async def test_a_busy_server_is_asked_again(
+    source_server: SourceServer, source: ArxivSource
+) -> None:
+    source_server.gives(Response(status_code=503), feed("2401.00001v1"))
     assert len(papers(await source.by_id(["2401.00001"]))) == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_server_that_stays_busy_is_left_alone_after_three_tries(
-    server: SourceServer, source: ArxivSource, status: int
+    source_server: SourceServer, source: ArxivSource, status: int
 ) -> None:
-    server.gives(Response(status_code=status))
+    source_server.gives(Response(status_code=status))
     with pytest.raises(SourceError, match=f"busy.*{status}.*try again"):
         await source.search("anything", 1)
-    assert len(server.requests) == 3
+    assert len(source_server.requests) == 3
 
 
-async def test_a_silent_server_is_not_waited_for(server: SourceServer, tmp_path: Path) -> None:
-    server.gives(server.silent)
-    source = server.arxiv(tmp_path, http={"timeout": SILENCE})
+async def test_a_silent_server_is_not_waited_for(
+    source_server: SourceServer, tmp_path: Path
+) -> None:
+    source_server.gives(source_server.silent)
+    source = source_server.arxiv(tmp_path, http={"timeout": SILENCE})
     with pytest.raises(SourceError, match="in time"):
         await source.search("anything", 1)
     with pytest.raises(SourceError, match="in time"):
@@ -285,7 +279,7 @@ async def test_a_silent_server_is_not_waited_for(server: SourceServer, tmp_path:
 
 
 async def test_a_server_that_is_not_there_is_named_as_such(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         url = f"http://127.0.0.1:{gone.getsockname()[1]}"
@@ -298,33 +292,33 @@ async def test_a_server_that_is_not_there_is_named_as_such(
         await source.fetch_pdf(PAPER, tmp_path)
 
 
-async def test_requests_keep_their_distance(server: SourceServer, tmp_path: Path) -> None:
-    server.gives(feed("2401.00001v1"), Response(b"%PDF-1.4"), feed("2401.00001v1"))
-    source = server.arxiv(tmp_path, delay=0.2)
+async def test_requests_keep_their_distance(source_server: SourceServer, tmp_path: Path) -> None:
+    source_server.gives(feed("2401.00001v1"), Response(b"%PDF-1.4"), feed("2401.00001v1"))
+    source = source_server.arxiv(tmp_path, delay=0.2)
     await source.by_id(["2401.00001"])
     await source.fetch_pdf(PAPER, tmp_path)
     await source.by_id(["2401.00002"])
-    assert len(server.times) == 3
-    assert all(after - before > 0.19 for before, after in pairwise(server.times))
+    assert len(source_server.times) == 3
+    assert all(after - before > 0.19 for before, after in pairwise(source_server.times))
 
 
 @pytest.mark.slow
 async def test_the_pdfs_of_one_addition_keep_their_distance_too(
-    server: SourceServer, library: Library, settings: Settings
+    source_server: SourceServer, library: Library, settings: Settings
 ) -> None:
     ids = ("2401.00001", "2401.00002", "2401.00003")
-    server.gives(feed(*(f"{name}v1" for name in ids)), Response(b"%PDF-1.4 nonsense"))
-    arxiv = server.settings(settings.home, delay=0.2).arxiv
+    source_server.gives(feed(*(f"{name}v1" for name in ids)), Response(b"%PDF-1.4 nonsense"))
+    arxiv = source_server.settings(settings.home, delay=0.2).arxiv
     known = settings.model_copy(update={"arxiv": arxiv, "offline": False})
     items = await expand(library, ids, known)
     added = [result async for result in ingest(library, items, known)]
     assert [result.status for result in added] == ["added"] * 3
-    assert len(server.times) >= 4
-    assert all(after - before > 0.19 for before, after in pairwise(server.times))
+    assert len(source_server.times) >= 4
+    assert all(after - before > 0.19 for before, after in pairwise(source_server.times))
 
 
-async def test_offline_nothing_is_asked_for(server: SourceServer, tmp_path: Path) -> None:
-    source = server.arxiv(tmp_path, offline=True)
+async def test_offline_nothing_is_asked_for(source_server: SourceServer, tmp_path: Path) -> None:
+    source = source_server.arxiv(tmp_path, offline=True)
     for request in (
         source.by_id(["2401.00001"]),
         source.search("anything", 1),
@@ -333,18 +327,22 @@ async def test_offline_nothing_is_asked_for(server: SourceServer, tmp_path: Path
     ):
         with pytest.raises(SourceError, match="offline"):
             await request
-    assert server.requests == []
+    assert source_server.requests == []
 
 
-async def test_an_older_version_names_the_newest(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(feed("2401.00001v1"), feed("2401.00001v3"))
+async def test_an_older_version_names_the_newest(
+    source_server: SourceServer, source: ArxivSource
+) -> None:
+    source_server.gives(feed("2401.00001v1"), feed("2401.00001v3"))
     (record,) = await source.by_id(["2401.00001v1"])
     assert isinstance(record, Record)
     assert (record.paper.version, record.paper.newer) == ("v1", "v3")
 
 
-async def test_the_newest_version_names_none(server: SourceServer, source: ArxivSource) -> None:
-    server.gives(feed("2401.00001v3"))
+async def test_the_newest_version_names_none(
+    source_server: SourceServer, source: ArxivSource
+) -> None:
+    source_server.gives(feed("2401.00001v3"))
     for name in ("2401.00001", "2401.00001v3"):
         (record,) = await source.by_id([name])
         assert isinstance(record, Record)
@@ -352,10 +350,10 @@ async def test_the_newest_version_names_none(server: SourceServer, source: Arxiv
 
 
 async def test_the_fate_of_papers_is_asked_for_at_once(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
     doi = "<arxiv:doi>10.1000/ABC</arxiv:doi>"
-    server.gives(feed("2401.00001v3", "2401.00002v1", more=doi))
+    source_server.gives(feed("2401.00001v3", "2401.00002v1", more=doi))
     others = [
         Paper("doi:10.1000/abc", "A title", identifiers={"arxiv": "2401.00002"}),
         Paper("doi:10.1000/x", "Not on arXiv", identifiers={"doi": "10.1000/x"}),
@@ -365,7 +363,7 @@ async def test_the_fate_of_papers_is_asked_for_at_once(
         "arxiv:2401.00001": Status(False, "v3", "10.1000/abc"),
         "doi:10.1000/abc": Status(False, "", "10.1000/abc"),
     }
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -378,9 +376,9 @@ async def test_the_fate_of_papers_is_asked_for_at_once(
     ],
 )
 async def test_a_withdrawn_paper_counts_as_retracted(
-    server: SourceServer, source: ArxivSource, comment: str, withdrawn: bool
+    source_server: SourceServer, source: ArxivSource, comment: str, withdrawn: bool
 ) -> None:
-    server.gives(feed("2401.00001v2", more=f"<arxiv:comment>{comment}</arxiv:comment>"))
+    source_server.gives(feed("2401.00001v2", more=f"<arxiv:comment>{comment}</arxiv:comment>"))
     (record,) = await source.by_id(["2401.00001"])
     assert isinstance(record, Record)
     assert record.paper.retracted is withdrawn
@@ -389,12 +387,12 @@ async def test_a_withdrawn_paper_counts_as_retracted(
 
 
 async def test_the_same_is_asked_for_once_also_by_another_instance(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
-    server.gives(feed("2401.00001v1"))
-    first = await server.arxiv(tmp_path).by_id(["2401.00001"])
-    assert await server.arxiv(tmp_path).by_id(["2401.00001"]) == first
-    assert len(server.requests) == 1
+    source_server.gives(feed("2401.00001v1"))
+    first = await source_server.arxiv(tmp_path).by_id(["2401.00001"])
+    assert await source_server.arxiv(tmp_path).by_id(["2401.00001"]) == first
+    assert len(source_server.requests) == 1
 
 
 # arXiv: full texts
@@ -409,14 +407,14 @@ HTML = Response('<!DOCTYPE html><html><article class="ltx_document">A paper</art
 
 
 async def test_the_html_of_a_paper_is_preferred(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
-    server.gives(HTML)
+    source_server.gives(HTML)
     path = await source.fetch(PAPER, tmp_path)
     assert path == tmp_path / "2401.00001v2.html"
     assert path.read_bytes() == HTML.body
     assert await source.fetch(PAPER, tmp_path) == path
-    assert server.paths == ["/html/2401.00001v2"]
+    assert source_server.paths == ["/html/2401.00001v2"]
 
 
 @pytest.mark.parametrize(
@@ -425,47 +423,47 @@ async def test_the_html_of_a_paper_is_preferred(
     ids=["404", "a page that says so", "nothing"],
 )
 async def test_a_paper_without_html_comes_as_pdf(
-    server: SourceServer, source: ArxivSource, tmp_path: Path, html: Response
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path, html: Response
 ) -> None:
-    server.gives(texts(html, Response(b"%PDF-1.7")))
+    source_server.gives(texts(html, Response(b"%PDF-1.7")))
     path = await source.fetch(PAPER, tmp_path / "files")
     assert path == tmp_path / "files" / "2401.00001v2.pdf"
     assert await source.fetch(PAPER, tmp_path / "files") == path
-    assert server.paths == ["/html/2401.00001v2", "/pdf/2401.00001v2"]
+    assert source_server.paths == ["/html/2401.00001v2", "/pdf/2401.00001v2"]
     assert os.listdir(tmp_path / "files") == [path.name]
 
 
 async def test_a_busy_server_does_not_turn_html_into_pdf(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
-    server.gives(texts(Response(status_code=503), Response(b"%PDF-1.7")))
+    source_server.gives(texts(Response(status_code=503), Response(b"%PDF-1.7")))
     with pytest.raises(SourceError, match="busy"):
         await source.fetch(PAPER, tmp_path)
 
 
 async def test_a_pdf_is_stored_under_its_id_and_version(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
-    server.gives(Response(b"%PDF-1.7 all of it"))
+    source_server.gives(Response(b"%PDF-1.7 all of it"))
     path = await source.fetch_pdf(PAPER, tmp_path / "new")
     assert path == tmp_path / "new" / "2401.00001v2.pdf"
     assert path.read_bytes() == b"%PDF-1.7 all of it"
-    assert server.requests[0].url.path == "/pdf/2401.00001v2"
+    assert source_server.requests[0].url.path == "/pdf/2401.00001v2"
     assert os.listdir(path.parent) == [path.name]
 
 
 async def test_a_pdf_that_is_there_is_not_fetched_again(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
-    server.gives(Response(b"%PDF-1.7"))
+    source_server.gives(Response(b"%PDF-1.7"))
     assert await source.fetch_pdf(PAPER, tmp_path) == await source.fetch_pdf(PAPER, tmp_path)
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 async def test_an_old_id_makes_one_file_name(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
-    server.gives(Response(b"%PDF-1.7"))
+    source_server.gives(Response(b"%PDF-1.7"))
     paper = Paper("arxiv:math/0309136", "T", identifiers={"arxiv": "math/0309136"})
     assert await source.fetch_pdf(paper, tmp_path) == tmp_path / "math_0309136.pdf"
 
@@ -483,43 +481,43 @@ async def test_an_old_id_makes_one_file_name(
     ids=["a web page", "404", "403", "503", "429", "429 for an hour"],
 )
 async def test_what_is_no_pdf_leaves_no_file(
-    server: SourceServer,
+    source_server: SourceServer,
     source: ArxivSource,
     tmp_path: Path,
     answer: Response,
     message: str,
     tries: int,
 ) -> None:
-    server.gives(answer)
+    source_server.gives(answer)
     files = tmp_path / "files"
     with pytest.raises(SourceError, match=message):
         await source.fetch_pdf(PAPER, files)
     assert not files.exists() or os.listdir(files) == []
-    assert len(server.requests) == tries
+    assert len(source_server.requests) == tries
 
 
 async def test_the_pause_that_a_server_asks_for_is_kept(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
     busy = Response(status_code=503, headers={"Retry-After": "1"})
-    server.gives(busy, Response(b"%PDF-1.7"))
+    source_server.gives(busy, Response(b"%PDF-1.7"))
     await source.fetch_pdf(PAPER, tmp_path)
-    assert server.times[1] - server.times[0] > 0.99
+    assert source_server.times[1] - source_server.times[0] > 0.99
 
 
 async def test_a_paper_without_an_arxiv_id_cannot_be_fetched(
-    server: SourceServer, source: ArxivSource, tmp_path: Path
+    source_server: SourceServer, source: ArxivSource, tmp_path: Path
 ) -> None:
     for identifiers in ({}, {"arxiv": "../../etc/passwd"}):
         with pytest.raises(SourceError, match="no arXiv id"):
             await source.fetch_pdf(Paper("x", "T", identifiers=identifiers), tmp_path)
-    assert server.requests == []
+    assert source_server.requests == []
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error(
-    server: SourceServer, source: ArxivSource
+    source_server: SourceServer, source: ArxivSource
 ) -> None:
-    server.gives(Response(b"%PDF-1.7"))
+    source_server.gives(Response(b"%PDF-1.7"))
     in_the_way = Path(__file__)
     with pytest.raises(SourceError, match="could not be written"):
         await source.fetch_pdf(PAPER, in_the_way)

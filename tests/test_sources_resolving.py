@@ -89,13 +89,10 @@ async def test_a_name_that_nobody_has_is_not_looked_up_again_and_again(
 async def test_what_a_proxy_resolves_is_not_looked_up(
     web: Web, silence: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = SourceServer()
-    server.gives(Response("through the proxy"))
-    monkeypatch.setenv("http_proxy", server.url)
-    try:
+    with SourceServer() as server:
+        server.gives(Response("through the proxy"))
+        monkeypatch.setenv("http_proxy", server.url)
         assert await web.get(ALONE, "http://one.example/a") == b"through the proxy"
-    finally:
-        server.stop()
     assert silence == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +47,9 @@ needs_recordings = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SourceServer]:
-    server = SourceServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def server(running: SourceServer) -> SourceServer:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def sources(server: SourceServer, tmp_path: Path) -> dict[str, Source]:
-    return server.sources(tmp_path)
+def sources(source_server: SourceServer, tmp_path: Path) -> dict[str, Source]:
+    return source_server.sources(tmp_path)
 
 
 def records(found: list[Record | Skipped]) -> list[Record]:
@@ -137,7 +124,7 @@ def test_every_service_is_a_source_and_says_what_else_it_knows(sources: dict[str
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_nothing_wanted_is_nothing_asked(
-    server: SourceServer, sources: dict[str, Source], name: str
+    source_server: SourceServer, sources: dict[str, Source], name: str
 ) -> None:
     source = sources[name]
     assert await source.search("  ", 5) == []
@@ -149,18 +136,18 @@ async def test_nothing_wanted_is_nothing_asked(
     if isinstance(source, Walks):
         assert await source.citations(paper("file:1"), 5) == []
         assert await source.references(paper("file:1"), 5) == []
-    assert server.requests == []
+    assert source_server.requests == []
 
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_what_is_no_id_is_skipped_and_never_asked_for(
-    server: SourceServer, sources: dict[str, Source], name: str
+    source_server: SourceServer, sources: dict[str, Source], name: str
 ) -> None:
     (skipped,) = await sources[name].by_id(["bananas"])
     assert isinstance(skipped, Skipped)
     assert "'bananas' is no" in skipped.reason
     assert "give" in skipped.reason
-    assert server.requests == []
+    assert source_server.requests == []
 
 
 # OpenAlex
@@ -195,52 +182,54 @@ async def test_a_work_of_openalex_becomes_a_record(sources: dict[str, Source]) -
 
 @needs_recordings
 async def test_several_ids_are_asked_for_at_once_and_come_in_order(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     ids = [IODIDE, "10.9999/none", PRIME.upper(), "bananas", f"doi:{IODIDE}"]
     found = await sources["openalex"].by_id(ids)
     assert [record.paper.identifiers["doi"] for record in records(found)] == [IODIDE, PRIME, IODIDE]
     assert [item.what for item in found if isinstance(item, Skipped)] == ["10.9999/none", "bananas"]
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 async def test_a_doi_with_a_comma_is_asked_for_alone(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
-    server.gives(JSONResponse({"results": []}), JSONResponse({"id": "x/W1", "title": "Comma"}))
+    source_server.gives(
+        JSONResponse({"results": []}), JSONResponse({"id": "x/W1", "title": "Comma"})
+    )
     ids = ["10.1000/a", "10.1000/b", "10.1000/c,d"]
     found = await sources["openalex"].by_id(ids)
     assert [record.paper.title for record in records(found)] == ["Comma"]
-    assert server.requests[0].query_params["filter"] == "doi:10.1000/a|10.1000/b"
-    assert server.paths[1].endswith("/10.1000/c,d")
+    assert source_server.requests[0].query_params["filter"] == "doi:10.1000/a|10.1000/b"
+    assert source_server.paths[1].endswith("/10.1000/c,d")
 
 
 @needs_recordings
 async def test_a_search_of_openalex_finds_preprints_by_their_arxiv_id(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     record = only(await sources["openalex"].search(f" {PAPERQA}\n", 5))
     assert record.paper.id == "arxiv:2312.07559"
     assert record.paper.title == PAPERQA
-    assert server.requests[0].query_params["mailto"] == "a@b.example"
+    assert source_server.requests[0].query_params["mailto"] == "a@b.example"
 
 
-async def test_a_key_goes_with_every_request(server: SourceServer, tmp_path: Path) -> None:
-    server.gives(JSONResponse({"results": []}), JSONResponse({"total": 0, "offset": 0}))
-    api, scholar = (f"{server.url}/{name}" for name in ("openalex", "semanticscholar"))
-    known = server.sources(
+async def test_a_key_goes_with_every_request(source_server: SourceServer, tmp_path: Path) -> None:
+    source_server.gives(JSONResponse({"results": []}), JSONResponse({"total": 0, "offset": 0}))
+    api, scholar = (f"{source_server.url}/{name}" for name in ("openalex", "semanticscholar"))
+    known = source_server.sources(
         tmp_path,
         openalex={"api": api, "key": "one"},
         semanticscholar={"api": scholar, "key": "two"},
     )
     await known["openalex"].search("anything", 5)
     await known["semanticscholar"].search("anything", 5)
-    assert server.requests[0].query_params["api_key"] == "one"
-    assert server.requests[1].headers["x-api-key"] == "two"
+    assert source_server.requests[0].query_params["api_key"] == "one"
+    assert source_server.requests[1].headers["x-api-key"] == "two"
 
 
 async def test_citing_works_of_openalex_are_fetched_page_by_page(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     def page(request: Request) -> Response:
         if "filter" not in request.query_params:
@@ -250,22 +239,22 @@ async def test_citing_works_of_openalex_are_fetched_page_by_page(
         works = [{"id": f"x/W{at}", "title": f"Work {at}"} for at in range(start, start + 100)]
         return JSONResponse({"meta": {"next_cursor": str(start + 100)}, "results": works})
 
-    server.gives(page)
+    source_server.gives(page)
     source = sources["openalex"]
     assert isinstance(source, Walks)
     found = records(await source.citations(paper(doi="10.1000/x"), 250))
     assert [each.paper.title for each in found] == [f"Work {at}" for at in range(250)]
-    assert len(server.requests) == 4
+    assert len(source_server.requests) == 4
 
 
 @needs_recordings
 async def test_cited_works_of_openalex_are_looked_up_by_their_ids(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     source = sources["openalex"]
     assert isinstance(source, Walks)
     await source.references(paper(doi=PRIME), 3)
-    wanted = server.requests[1].query_params["filter"]
+    wanted = source_server.requests[1].query_params["filter"]
     assert wanted.startswith("openalex:W1973260880|W")
     assert wanted.count("|") == 2
 
@@ -284,9 +273,11 @@ def test_an_abstract_is_put_together_from_the_places_of_its_words() -> None:
     assert only([openalex._record(work)]).abstract == "Some facts are facts"
 
 
-async def test_a_retracted_work_is_marked(server: SourceServer, sources: dict[str, Source]) -> None:
+async def test_a_retracted_work_is_marked(
+    source_server: SourceServer, sources: dict[str, Source]
+) -> None:
     work = {"id": "x/W1", "doi": "https://doi.org/10.1000/x", "title": "T", "is_retracted": True}
-    server.gives(JSONResponse(work))
+    source_server.gives(JSONResponse(work))
     assert only(await sources["openalex"].by_id(["10.1000/x"])).paper.retracted
     source = sources["openalex"]
     assert isinstance(source, Checks)
@@ -340,21 +331,21 @@ async def test_a_search_without_results_is_empty(sources: dict[str, Source]) -> 
 
 
 async def test_a_search_of_crossref_goes_on_to_the_next_page(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     def page(request: Request) -> Response:
         start, rows = (int(request.query_params.get(key, 0)) for key in ("offset", "rows"))
         items = [{"DOI": f"10.1000/{at}", "title": [f"W{at}"]} for at in range(start, start + rows)]
         return JSONResponse({"message": {"items": items}})
 
-    server.gives(page)
+    source_server.gives(page)
     found = records(await sources["crossref"].search("anything", 130))
     assert [each.paper.title for each in found] == [f"W{at}" for at in range(130)]
 
 
 @needs_recordings
 async def test_crossref_tells_what_became_of_papers(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     source = sources["crossref"]
     assert isinstance(source, Checks)
@@ -363,7 +354,7 @@ async def test_crossref_tells_what_became_of_papers(
         "a": Status(False, published_doi=PRIME),
         "b": Status(False, notice="Correction 10.1073/pnas.1507001112"),
     }
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -377,14 +368,14 @@ async def test_crossref_tells_what_became_of_papers(
     ],
 )
 async def test_every_kind_of_notice_is_understood(
-    server: SourceServer, sources: dict[str, Source], kind: str, expected: Status
+    source_server: SourceServer, sources: dict[str, Source], kind: str, expected: Status
 ) -> None:
     updates = [
         {"type": "correction", "DOI": "10.1000/c", "label": "Correction"},
         {"type": kind, "DOI": "10.1000/N", "label": "Mark"},
     ]
     work = {"DOI": "10.1000/x", "title": ["T"], "updated-by": updates[1:]}
-    server.gives(JSONResponse({"message": work}))
+    source_server.gives(JSONResponse({"message": work}))
     source = sources["crossref"]
     assert isinstance(source, Checks)
     told = (await source.status([paper("p", doi="10.1000/x")]))["p"]
@@ -447,20 +438,20 @@ def test_all_fields_and_references_of_a_work_are_taken() -> None:
 
 @needs_recordings
 async def test_several_works_are_asked_for_in_one_post(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     name = "0f40b1f08821e22e859c6050916cec3667778613"
     ids = ["CorpusId:211530585", "CorpusId:470667", "10.2139/ssrn.2250500", f"s2:{name}"]
     found = await sources["semanticscholar"].by_id(ids)
     assert [type(item) for item in found] == [Skipped, Record, Record, Record]
-    assert len(server.requests) == 1
-    assert json.loads(server.bodies[0])["ids"] == [*ids[:2], f"DOI:{ids[2]}", name]
+    assert len(source_server.requests) == 1
+    assert json.loads(source_server.bodies[0])["ids"] == [*ids[:2], f"DOI:{ids[2]}", name]
     assert records(found)[2].paper.identifiers["s2"] == name
 
 
 @needs_recordings
 async def test_the_thousand_citing_papers_are_walked(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     source = sources["semanticscholar"]
     assert isinstance(source, Walks)
@@ -470,7 +461,7 @@ async def test_the_thousand_citing_papers_are_walked(
 
 
 async def test_a_walk_goes_on_as_far_as_it_may(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     def page(request: Request) -> Response:
         start, size = (int(request.query_params[key]) for key in ("offset", "limit"))
@@ -478,12 +469,12 @@ async def test_a_walk_goes_on_as_far_as_it_may(
         links = [{"citingPaper": {"title": f"W{at}"}} for at in range(start, start + size)]
         return JSONResponse({"offset": start, "next": start + size, "data": links})
 
-    server.gives(page)
+    source_server.gives(page)
     source = sources["semanticscholar"]
     assert isinstance(source, Walks)
     found = await source.citations(paper(doi="10.1000/x"), 20_000)
     assert len(found) == 9_999
-    assert len(server.requests) == 10
+    assert len(source_server.requests) == 10
 
 
 @needs_recordings
@@ -501,9 +492,9 @@ async def test_works_of_which_only_a_title_is_known_are_records_too(
 
 
 async def test_semantic_scholar_tells_where_a_preprint_was_published(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
-    server.gives(
+    source_server.gives(
         JSONResponse([{"externalIds": {"DOI": "10.1000/X"}}, {"externalIds": {"ArXiv": "2401.2"}}])
     )
     source = sources["semanticscholar"]
@@ -532,56 +523,56 @@ async def test_unpaywall_is_searched_by_title(sources: dict[str, Source]) -> Non
 
 
 async def test_without_an_address_unpaywall_is_left_out_with_the_reason(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
-    source = server.sources(tmp_path, email="")["unpaywall"]
+    source = source_server.sources(tmp_path, email="")["unpaywall"]
     for found in (await source.by_id(["10.1000/x"]), await source.search("anything", 5)):
         (skipped,) = found
         assert isinstance(skipped, Skipped)
         assert skipped.reason.endswith("set 'email' to ask it.")
-    assert server.requests == []
+    assert source_server.requests == []
 
 
-def files(server: SourceServer, pdfs: Mapping[str, bytes], places: list[str]) -> None:
+def files(source_server: SourceServer, pdfs: Mapping[str, bytes], places: list[str]) -> None:
     """Serve `pdfs` by path, and let Unpaywall name `places`."""
 
     def answer(request: Request) -> Response:
         if request.url.path.startswith("/unpaywall"):
-            known = [{"url_for_pdf": f"{server.url}{place}"} for place in places]
+            known = [{"url_for_pdf": f"{source_server.url}{place}"} for place in places]
             return JSONResponse({"doi": "10.1000/x", "title": "T", "oa_locations": known})
         body = pdfs.get(request.url.path)
         return Response(body) if body else Response(status_code=404)
 
-    server.gives(answer)
+    source_server.gives(answer)
 
 
 async def test_the_first_address_that_gives_a_pdf_is_taken(
-    server: SourceServer, sources: dict[str, Source], tmp_path: Path
+    source_server: SourceServer, sources: dict[str, Source], tmp_path: Path
 ) -> None:
-    files(server, {"/a": b"<html>", "/c": b"%PDF-1.7"}, places=[])
-    addresses = tuple(f"{server.url}/{name}" for name in "abc")
+    files(source_server, {"/a": b"<html>", "/c": b"%PDF-1.7"}, places=[])
+    addresses = tuple(f"{source_server.url}/{name}" for name in "abc")
     record = Record(paper("doi:10.1000/x", doi="10.1000/x"), addresses=addresses)
     for _ in range(2):
         path = await fetch(sources, record, tmp_path / "files")
         assert path.read_bytes() == b"%PDF-1.7"
     assert path.suffix == ".pdf"
     assert path.parent == tmp_path / "files"
-    assert server.paths == ["/a", "/b", "/c"]
+    assert source_server.paths == ["/a", "/b", "/c"]
 
 
 async def test_unpaywall_is_asked_where_the_record_names_no_place(
-    server: SourceServer, sources: dict[str, Source], tmp_path: Path
+    source_server: SourceServer, sources: dict[str, Source], tmp_path: Path
 ) -> None:
-    files(server, {"/open": b"%PDF-1.7"}, places=["/gone", "/open"])
+    files(source_server, {"/open": b"%PDF-1.7"}, places=["/gone", "/open"])
     record = Record(paper("doi:10.1000/x", doi="10.1000/x"))
     assert (await fetch(sources, record, tmp_path)).read_bytes() == b"%PDF-1.7"
 
 
 async def test_what_stood_in_the_way_of_a_full_text_is_said(
-    server: SourceServer, sources: dict[str, Source], tmp_path: Path
+    source_server: SourceServer, sources: dict[str, Source], tmp_path: Path
 ) -> None:
-    files(server, {"/a": b"<html>"}, places=["/gone"])
-    record = Record(paper("doi:10.1000/x", doi="10.1000/x"), addresses=(f"{server.url}/a",))
+    files(source_server, {"/a": b"<html>"}, places=["/gone"])
+    record = Record(paper("doi:10.1000/x", doi="10.1000/x"), addresses=(f"{source_server.url}/a",))
     with pytest.raises(SourceError, match=r"something else.*There is nothing at .*/gone; open"):
         await fetch(sources, record, tmp_path)
     with pytest.raises(SourceError, match="No open copy of 'A title' is known; add its PDF"):
@@ -589,21 +580,21 @@ async def test_what_stood_in_the_way_of_a_full_text_is_said(
 
 
 async def test_two_papers_never_share_a_file(
-    server: SourceServer, sources: dict[str, Source], tmp_path: Path
+    source_server: SourceServer, sources: dict[str, Source], tmp_path: Path
 ) -> None:
-    files(server, {"/a": b"%PDF-a", "/b": b"%PDF-b"}, places=[])
+    files(source_server, {"/a": b"%PDF-a", "/b": b"%PDF-b"}, places=[])
     for id, place in (("doi:10.1000/a_b", "/a"), ("doi:10.1000/a/b", "/b")):
-        record = Record(paper(id), addresses=(server.url + place,))
+        record = Record(paper(id), addresses=(source_server.url + place,))
         path = await fetch(sources, record, tmp_path / "files")
         assert path.read_bytes() == f"%PDF-{place[1:]}".encode()
 
 
 async def test_an_arxiv_paper_comes_from_arxiv_or_else_from_its_addresses(
-    server: SourceServer, sources: dict[str, Source], tmp_path: Path
+    source_server: SourceServer, sources: dict[str, Source], tmp_path: Path
 ) -> None:
-    files(server, {"/pdf/2401.00001": b"%PDF-arxiv", "/a": b"%PDF-a"}, places=[])
+    files(source_server, {"/pdf/2401.00001": b"%PDF-arxiv", "/a": b"%PDF-a"}, places=[])
     for name, expected in (("2401.00001", b"%PDF-arxiv"), ("2401.00002", b"%PDF-a")):
-        record = Record(paper(f"arxiv:{name}", arxiv=name), addresses=(f"{server.url}/a",))
+        record = Record(paper(f"arxiv:{name}", arxiv=name), addresses=(f"{source_server.url}/a",))
         assert (await fetch(sources, record, tmp_path / "files")).read_bytes() == expected
 
 
@@ -612,7 +603,7 @@ async def test_an_arxiv_paper_comes_from_arxiv_or_else_from_its_addresses(
 
 @needs_recordings
 async def test_what_several_services_know_of_a_paper_is_put_together(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     asked = {name: sources[name] for name in ("openalex", "crossref", "unpaywall")}
     told, failed = await status(asked, [paper("p", doi=TISSUES), paper("q")])
@@ -621,14 +612,14 @@ async def test_what_several_services_know_of_a_paper_is_put_together(
 
 
 async def test_a_service_that_fails_costs_its_own_answer_only(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     def answer(request: Request) -> Response:
         if request.url.path.startswith("/crossref"):
             return Response(status_code=500)
         return JSONResponse({"id": "x/W1", "title": "T", "is_retracted": True})
 
-    server.gives(answer)
+    source_server.gives(answer)
     asked = {name: sources[name] for name in ("crossref", "openalex")}
     told, failed = await status(asked, [paper("p", doi="10.1000/x")])
     assert told == {"p": Status(True)}
@@ -682,7 +673,7 @@ ARTICLE = item(
 )
 
 
-def zotero_library(server: SourceServer, attached: list[Any]) -> None:
+def zotero_library(source_server: SourceServer, attached: list[Any]) -> None:
     def answer(request: Request) -> Response:
         path = request.url.path.removeprefix("/zotero/users/0/items")
         if path == "/ABCD2345/children" or request.query_params.get("itemType") == "attachment":
@@ -694,14 +685,14 @@ def zotero_library(server: SourceServer, attached: list[Any]) -> None:
             return JSONResponse([ARTICLE, item("EFGH2345"), note])
         return Response(status_code=404)
 
-    server.gives(answer)
+    source_server.gives(answer)
 
 
 async def test_an_item_of_zotero_comes_with_its_files(
-    server: SourceServer, sources: dict[str, Source], pdf: Path, tmp_path: Path
+    source_server: SourceServer, sources: dict[str, Source], pdf: Path, tmp_path: Path
 ) -> None:
     gone = attachment("GONE2345", "ABCD2345", tmp_path / "gone.pdf")
-    zotero_library(server, [attachment("FILE2345", "ABCD2345", pdf), gone])
+    zotero_library(source_server, [attachment("FILE2345", "ABCD2345", pdf), gone])
     record = only(await sources["zotero"].by_id(["ABCD2345"]))
     assert record == Record(
         Paper(
@@ -717,22 +708,22 @@ async def test_an_item_of_zotero_comes_with_its_files(
         abstract="We note.",
         files=(pdf,),
     )
-    assert server.requests[0].headers["zotero-api-version"] == "3"
+    assert source_server.requests[0].headers["zotero-api-version"] == "3"
 
 
 async def test_an_item_of_zotero_is_found_by_its_doi(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
-    zotero_library(server, [])
+    zotero_library(source_server, [])
     found, missing = await sources["zotero"].by_id(["https://doi.org/10.1000/abc", "10.1000/other"])
     assert isinstance(found, Record)
     assert missing == Skipped("10.1000/other", "Zotero has no item 10.1000/other; check the id.")
 
 
 async def test_the_whole_library_of_zotero_is_listed_without_notes(
-    server: SourceServer, sources: dict[str, Source], pdf: Path
+    source_server: SourceServer, sources: dict[str, Source], pdf: Path
 ) -> None:
-    zotero_library(server, [attachment("FILE2345", "ABCD2345", pdf)])
+    zotero_library(source_server, [attachment("FILE2345", "ABCD2345", pdf)])
     source = sources["zotero"]
     assert isinstance(source, zotero.ZoteroSource)
     found = records(await source.all())
@@ -741,21 +732,21 @@ async def test_the_whole_library_of_zotero_is_listed_without_notes(
 
 
 async def test_a_large_library_of_zotero_comes_page_by_page(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
     def page(request: Request) -> Response:
         start = int(request.query_params["start"])
         return JSONResponse([item(f"K{at:07}") for at in range(start, min(start + 100, 230))])
 
-    server.gives(page)
+    source_server.gives(page)
     assert len(records(await sources["zotero"].search("anything", 1000))) == 230
     assert len(await sources["zotero"].search("anything", 120)) == 120
 
 
 async def test_what_zotero_says_is_asked_anew_each_time(
-    server: SourceServer, sources: dict[str, Source]
+    source_server: SourceServer, sources: dict[str, Source]
 ) -> None:
-    server.gives(JSONResponse([]), JSONResponse([item("ABCD2345")]))
+    source_server.gives(JSONResponse([]), JSONResponse([item("ABCD2345")]))
     assert await sources["zotero"].search("anything", 5) == []
     assert len(await sources["zotero"].search("anything", 5)) == 1
 

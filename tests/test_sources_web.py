@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -41,22 +41,9 @@ NAMES = {
 ALONE = Service("Example", "example.api")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SourceServer]:
-    server = SourceServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def server(running: SourceServer) -> SourceServer:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def web(server: SourceServer, tmp_path: Path) -> Web:
-    return Web(server.settings(tmp_path))
+def web(source_server: SourceServer, tmp_path: Path) -> Web:
+    return Web(source_server.settings(tmp_path))
 
 
 def busy(retry_after: str) -> Response:
@@ -101,12 +88,12 @@ FAULTS: dict[str, Faults] = {
 @pytest.mark.parametrize("name", SERVICES)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_every_fault_of_every_service_is_named_in_bounded_time(
-    server: SourceServer, tmp_path: Path, name: str, fault: str, way: str
+    source_server: SourceServer, tmp_path: Path, name: str, fault: str, way: str
 ) -> None:
     answer, message, requests = FAULTS[fault]
-    server.gives(answer or server.silent)
+    source_server.gives(answer or source_server.silent)
     http = {} if answer else {"timeout": SILENCE}  # else a busy machine seems silent
-    source = server.sources(tmp_path, http=http)[name]
+    source = source_server.sources(tmp_path, http=http)[name]
     since = time.monotonic()
     with pytest.raises(SourceError, match=message) as caught:
         await asked(source, name, way)
@@ -114,7 +101,7 @@ async def test_every_fault_of_every_service_is_named_in_bounded_time(
     assert NAMES[name] in str(caught.value)
     assert re.search(r"; (try|check|start|\w+ it).*\.$", str(caught.value))
     if "redirect" not in fault:
-        assert len(server.requests) == requests
+        assert len(source_server.requests) == requests
 
 
 async def asked(source: Source, name: str, way: str) -> list[Record | Skipped]:
@@ -125,10 +112,10 @@ async def asked(source: Source, name: str, way: str) -> list[Record | Skipped]:
 
 @pytest.mark.parametrize("name", sorted({*SERVICES} - {"arxiv"}))
 async def test_a_work_that_is_not_there_is_skipped(
-    server: SourceServer, tmp_path: Path, name: str
+    source_server: SourceServer, tmp_path: Path, name: str
 ) -> None:
-    server.gives(Response(status_code=404))
-    (skipped,) = await server.sources(tmp_path)[name].by_id([IDS[name]])
+    source_server.gives(Response(status_code=404))
+    (skipped,) = await source_server.sources(tmp_path)[name].by_id([IDS[name]])
     assert isinstance(skipped, Skipped)
     assert skipped.what == IDS[name]
     assert re.fullmatch(rf"{NAMES[name]} has no (work|item) .*; check the id\.", skipped.reason)
@@ -136,11 +123,11 @@ async def test_a_work_that_is_not_there_is_skipped(
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_a_wrong_address_of_a_service_is_no_empty_result(
-    server: SourceServer, tmp_path: Path, name: str
+    source_server: SourceServer, tmp_path: Path, name: str
 ) -> None:
-    server.gives(Response(status_code=404))
+    source_server.gives(Response(status_code=404))
     with pytest.raises(SourceError, match=rf"HTTP 404.; check '{name}\.api'"):
-        await server.sources(tmp_path)[name].search("anything", 5)
+        await source_server.sources(tmp_path)[name].search("anything", 5)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -156,49 +143,51 @@ async def test_a_service_that_is_not_there_is_named_with_what_to_do(
 
 
 @pytest.mark.parametrize("name", sorted({*SERVICES} - {"zotero"}))
-async def test_offline_no_service_is_asked(server: SourceServer, tmp_path: Path, name: str) -> None:
+async def test_offline_no_service_is_asked(
+    source_server: SourceServer, tmp_path: Path, name: str
+) -> None:
     with pytest.raises(SourceError, match=f"offline is set; unset it to reach {NAMES[name]}"):
-        await asked(server.sources(tmp_path, offline=True)[name], name, "search")
-    assert server.requests == []
+        await asked(source_server.sources(tmp_path, offline=True)[name], name, "search")
+    assert source_server.requests == []
 
 
 async def test_zotero_is_on_this_machine_and_may_be_asked_offline(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
-    server.gives(JSONResponse([]))
-    assert await server.sources(tmp_path, offline=True)["zotero"].search("anything", 5) == []
+    source_server.gives(JSONResponse([]))
+    assert await source_server.sources(tmp_path, offline=True)["zotero"].search("anything", 5) == []
 
 
 # Retries and pauses
 
 
-async def test_what_passes_is_asked_again(server: SourceServer, web: Web) -> None:
-    server.gives(Response(status_code=503), truncated(b"a"), Response("fine"))
-    assert await web.get(ALONE, server.url) == b"fine"
+async def test_what_passes_is_asked_again(source_server: SourceServer, web: Web) -> None:
+    source_server.gives(Response(status_code=503), truncated(b"a"), Response("fine"))
+    assert await web.get(ALONE, source_server.url) == b"fine"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("header", ["1", "1.0", "date"])
 async def test_the_pause_that_a_service_asks_for_is_kept(
-    server: SourceServer, web: Web, header: str
+    source_server: SourceServer, web: Web, header: str
 ) -> None:
-    server.gives(busy(in_seconds(2) if header == "date" else header), Response("fine"))
-    assert await web.get(ALONE, server.url) == b"fine"
-    assert server.times[1] - server.times[0] > 0.5
+    source_server.gives(busy(in_seconds(2) if header == "date" else header), Response("fine"))
+    assert await web.get(ALONE, source_server.url) == b"fine"
+    assert source_server.times[1] - source_server.times[0] > 0.5
 
 
 async def test_a_service_that_asked_for_an_hour_is_asked_by_nobody(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
-    server.gives(busy("3600"))
+    source_server.gives(busy("3600"))
     for _ in range(2):
         with pytest.raises(SourceError, match="try again in 60 minutes"):
-            await Web(server.settings(tmp_path)).get(ALONE, server.url)
-    assert len(server.requests) == 1
+            await Web(source_server.settings(tmp_path)).get(ALONE, source_server.url)
+    assert len(source_server.requests) == 1
 
 
 async def test_no_host_is_left_alone_for_longer_than_an_hour(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path)
     kept.leave("host", 1e300)
@@ -206,13 +195,13 @@ async def test_no_host_is_left_alone_for_longer_than_an_hour(
 
 
 async def test_a_host_is_asked_one_thing_at_a_time_with_a_pause_between(
-    server: SourceServer, web: Web
+    source_server: SourceServer, web: Web
 ) -> None:
-    server.gives(Response("fine"))
+    source_server.gives(Response("fine"))
     service = Service("Example", "example.api", delay=0.1)
-    await asyncio.gather(*(web.get(service, f"{server.url}/{at}") for at in range(4)))
-    assert len(server.times) == 4
-    assert all(after - before > 0.09 for before, after in pairwise(server.times))
+    await asyncio.gather(*(web.get(service, f"{source_server.url}/{at}") for at in range(4)))
+    assert len(source_server.times) == 4
+    assert all(after - before > 0.09 for before, after in pairwise(source_server.times))
 
 
 async def test_processes_take_turns_at_a_host(tmp_path: Path) -> None:
@@ -226,7 +215,7 @@ async def test_processes_take_turns_at_a_host(tmp_path: Path) -> None:
 
 
 async def test_an_answer_that_trickles_for_ever_is_cut_off(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
     def trickle(request: Request) -> Response:
         async def dots() -> AsyncIterator[bytes]:
@@ -236,126 +225,128 @@ async def test_an_answer_that_trickles_for_ever_is_cut_off(
 
         return StreamingResponse(dots())
 
-    server.gives(trickle)
-    web = Web(server.settings(tmp_path, http={"patience": 0.1, "retries": 0}))
+    source_server.gives(trickle)
+    web = Web(source_server.settings(tmp_path, http={"patience": 0.1, "retries": 0}))
     with pytest.raises(SourceError, match="did not answer in time"):
-        await web.get(ALONE, server.url)
+        await web.get(ALONE, source_server.url)
 
 
 async def test_a_host_that_goes_on_failing_is_left_alone(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
-    server.gives(Response(status_code=500))
-    web = Web(server.settings(tmp_path, http={"failures": 4, "rest": 60}))
+    source_server.gives(Response(status_code=500))
+    web = Web(source_server.settings(tmp_path, http={"failures": 4, "rest": 60}))
     for _ in range(2):
         with pytest.raises(SourceError, match="is busy"):
-            await web.get(ALONE, server.url)
-    assert len(server.requests) == 4
+            await web.get(ALONE, source_server.url)
+    assert len(source_server.requests) == 4
     with pytest.raises(SourceError, match="failed 4 times in a row and is left alone; try again"):
-        await web.get(ALONE, server.url)
-    assert len(server.requests) == 4
+        await web.get(ALONE, source_server.url)
+    assert len(source_server.requests) == 4
 
 
 async def test_a_host_left_alone_is_tried_once_after_its_rest(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
-    web = Web(server.settings(tmp_path, http={"failures": 3, "rest": 0.05}))
-    server.gives(Response(status_code=500))
+    web = Web(source_server.settings(tmp_path, http={"failures": 3, "rest": 0.05}))
+    source_server.gives(Response(status_code=500))
     for requests in (3, 4):
         with pytest.raises(SourceError, match="is busy"):
-            await web.get(ALONE, server.url)
-        assert len(server.requests) == requests
+            await web.get(ALONE, source_server.url)
+        assert len(source_server.requests) == requests
         await asyncio.sleep(0.06)
-    server.gives(Response("fine"))
-    assert await web.get(ALONE, server.url) == b"fine"
-    server.gives(Response(status_code=500))
+    source_server.gives(Response("fine"))
+    assert await web.get(ALONE, source_server.url) == b"fine"
+    source_server.gives(Response(status_code=500))
     with pytest.raises(SourceError, match="is busy"):
-        await web.get(ALONE, f"{server.url}/other")
-    assert len(server.requests) == 8  # the one that was fine, and three tries anew
+        await web.get(ALONE, f"{source_server.url}/other")
+    assert len(source_server.requests) == 8  # the one that was fine, and three tries anew
 
 
-async def test_other_hosts_are_still_asked(server: SourceServer, tmp_path: Path) -> None:
-    web = Web(server.settings(tmp_path, http={"failures": 1}))
-    server.gives(Response(status_code=500), Response("fine"))
+async def test_other_hosts_are_still_asked(source_server: SourceServer, tmp_path: Path) -> None:
+    web = Web(source_server.settings(tmp_path, http={"failures": 1}))
+    source_server.gives(Response(status_code=500), Response("fine"))
     with pytest.raises(SourceError):
-        await web.get(ALONE, server.url)
-    other = server.url.replace("127.0.0.1", "localhost")
+        await web.get(ALONE, source_server.url)
+    other = source_server.url.replace("127.0.0.1", "localhost")
     assert await web.get(ALONE, other) == b"fine"
 
 
 # What is kept
 
 
-async def test_the_same_is_not_asked_for_twice(server: SourceServer, web: Web) -> None:
-    server.gives(Response("first"), Response("second"))
-    assert await web.get(ALONE, server.url, {"a": "1", "b": "2"}) == b"first"
-    assert await web.get(ALONE, server.url, {"b": "2", "a": "1"}) == b"first"
-    assert await web.get(ALONE, server.url, {"a": "2"}) == b"second"
-    assert await web.get(ALONE, server.url, body={"ids": [1]}) == b"second"
-    assert len(server.requests) == 3
+async def test_the_same_is_not_asked_for_twice(source_server: SourceServer, web: Web) -> None:
+    source_server.gives(Response("first"), Response("second"))
+    assert await web.get(ALONE, source_server.url, {"a": "1", "b": "2"}) == b"first"
+    assert await web.get(ALONE, source_server.url, {"b": "2", "a": "1"}) == b"first"
+    assert await web.get(ALONE, source_server.url, {"a": "2"}) == b"second"
+    assert await web.get(ALONE, source_server.url, body={"ids": [1]}) == b"second"
+    assert len(source_server.requests) == 3
 
 
-async def test_another_process_does_not_ask_again(server: SourceServer, tmp_path: Path) -> None:
-    server.gives(Response("kept"))
-    await Web(server.settings(tmp_path)).get(ALONE, server.url)
+async def test_another_process_does_not_ask_again(
+    source_server: SourceServer, tmp_path: Path
+) -> None:
+    source_server.gives(Response("kept"))
+    await Web(source_server.settings(tmp_path)).get(ALONE, source_server.url)
     code = (
         "import asyncio, sys; from pathlib import Path; from scholar.settings import load\n"
         "from scholar.sources.web import Service, Web\n"
         "web = Web(load(home=Path(sys.argv[1])))\n"
         "print(asyncio.run(web.get(Service('Example', 'x'), sys.argv[2])))"
     )
-    command = [sys.executable, "-c", code, str(tmp_path), server.url]
+    command = [sys.executable, "-c", code, str(tmp_path), source_server.url]
     done = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.strip() == "b'kept'"
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 async def test_keys_and_addresses_of_users_are_not_part_of_what_is_asked(
-    server: SourceServer, web: Web
+    source_server: SourceServer, web: Web
 ) -> None:
-    server.gives(Response("kept"))
+    source_server.gives(Response("kept"))
     for key in ("one", "two"):
         service = Service("Example", "x", extra={"mailto": key}, headers={"X-Key": key})
-        assert await web.get(service, server.url) == b"kept"
-    assert len(server.requests) == 1
-    assert server.requests[0].query_params["mailto"] == "one"
-    assert server.requests[0].headers["x-key"] == "one"
+        assert await web.get(service, source_server.url) == b"kept"
+    assert len(source_server.requests) == 1
+    assert source_server.requests[0].query_params["mailto"] == "one"
+    assert source_server.requests[0].headers["x-key"] == "one"
 
 
 async def test_an_answer_is_asked_for_again_once_it_is_old(
-    server: SourceServer, web: Web, monkeypatch: pytest.MonkeyPatch
+    source_server: SourceServer, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.gives(Response("first"), Response("second"))
-    assert await web.get(ALONE, server.url, age=100) == b"first"
+    source_server.gives(Response("first"), Response("second"))
+    assert await web.get(ALONE, source_server.url, age=100) == b"first"
     now = time.time()
     monkeypatch.setattr("scholar.sources.kept.time.time", lambda: now + 50)
-    assert await web.get(ALONE, server.url, age=100) == b"first"
-    assert await web.get(ALONE, server.url, age=10) == b"second"
+    assert await web.get(ALONE, source_server.url, age=100) == b"first"
+    assert await web.get(ALONE, source_server.url, age=10) == b"second"
     monkeypatch.setattr("scholar.sources.kept.time.time", lambda: now - 50)
-    assert await web.get(ALONE, server.url, age=100) == b"second"
-    assert len(server.requests) == 3
+    assert await web.get(ALONE, source_server.url, age=100) == b"second"
+    assert len(source_server.requests) == 3
 
 
 async def test_that_there_is_nothing_is_believed_for_an_hour(
-    server: SourceServer, web: Web, monkeypatch: pytest.MonkeyPatch
+    source_server: SourceServer, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.gives(Response(status_code=404), Response("there now"))
-    assert await web.get(ALONE, server.url) is None
-    assert await web.get(ALONE, server.url) is None
-    assert len(server.requests) == 1
+    source_server.gives(Response(status_code=404), Response("there now"))
+    assert await web.get(ALONE, source_server.url) is None
+    assert await web.get(ALONE, source_server.url) is None
+    assert len(source_server.requests) == 1
     now = time.time()
     monkeypatch.setattr("scholar.sources.kept.time.time", lambda: now + HOUR + 1)
-    assert await web.get(ALONE, server.url) == b"there now"
+    assert await web.get(ALONE, source_server.url) == b"there now"
 
 
 @pytest.mark.parametrize("fault", [Response(status_code=400), PAGE, Response(b"{")])
-async def test_errors_are_not_kept(server: SourceServer, web: Web, fault: Response) -> None:
-    server.gives(fault, JSONResponse({"fine": True}))
+async def test_errors_are_not_kept(source_server: SourceServer, web: Web, fault: Response) -> None:
+    source_server.gives(fault, JSONResponse({"fine": True}))
     with pytest.raises(SourceError):
-        await web.json(ALONE, server.url)
-    assert await web.json(ALONE, server.url) == {"fine": True}
+        await web.json(ALONE, source_server.url)
+    assert await web.json(ALONE, source_server.url) == {"fine": True}
 
 
 async def test_what_nobody_may_use_any_more_is_dropped(
@@ -371,22 +362,25 @@ async def test_what_nobody_may_use_any_more_is_dropped(
 
 
 async def test_a_file_of_answers_that_cannot_be_used_is_named(
-    server: SourceServer, tmp_path: Path
+    source_server: SourceServer, tmp_path: Path
 ) -> None:
     (tmp_path / "http").mkdir()
     (tmp_path / "http" / "answers.sqlite").write_bytes(b"no database at all" * 100)
     with pytest.raises(SourceError, match=r"answers\.sqlite cannot be used .*delete it"):
-        await Web(server.settings(tmp_path)).get(ALONE, server.url)
+        await Web(source_server.settings(tmp_path)).get(ALONE, source_server.url)
 
 
 # What is sent
 
 
-async def test_who_asks_is_said(server: SourceServer, tmp_path: Path) -> None:
-    server.gives(Response("fine"))
-    for settings in (server.settings(tmp_path / "a"), server.settings(tmp_path / "b", email="")):
-        await Web(settings).get(ALONE, server.url)
-    agents = [request.headers["user-agent"] for request in server.requests]
+async def test_who_asks_is_said(source_server: SourceServer, tmp_path: Path) -> None:
+    source_server.gives(Response("fine"))
+    for settings in (
+        source_server.settings(tmp_path / "a"),
+        source_server.settings(tmp_path / "b", email=""),
+    ):
+        await Web(settings).get(ALONE, source_server.url)
+    agents = [request.headers["user-agent"] for request in source_server.requests]
     assert re.fullmatch(r"scholar/\S+ \(.*; mailto:a@b\.example\)", agents[0])
     assert "mailto" not in agents[1]
 
@@ -402,9 +396,11 @@ async def test_an_address_that_is_none_is_named(web: Web, address: str) -> None:
         await web.get(ALONE, address)
 
 
-async def test_a_key_that_cannot_be_sent_is_named(server: SourceServer, tmp_path: Path) -> None:
-    place = {"api": f"{server.url}/semanticscholar", "key": "ключ"}
-    source = server.sources(tmp_path, semanticscholar=place)["semanticscholar"]
+async def test_a_key_that_cannot_be_sent_is_named(
+    source_server: SourceServer, tmp_path: Path
+) -> None:
+    place = {"api": f"{source_server.url}/semanticscholar", "key": "ключ"}
+    source = source_server.sources(tmp_path, semanticscholar=place)["semanticscholar"]
     with pytest.raises(SourceError, match=r"check 'semanticscholar\.api' and its key"):
         await source.search("anything", 5)
 
@@ -423,15 +419,15 @@ def any_file(beginning: bytes) -> bool:
 
 
 async def test_a_file_is_fetched_once_and_stored_whole(
-    server: SourceServer, web: Web, tmp_path: Path
+    source_server: SourceServer, web: Web, tmp_path: Path
 ) -> None:
     data = b"%PDF" + os.urandom(3_000_000)
-    server.gives(Response(data))
+    source_server.gives(Response(data))
     target = tmp_path / "files" / "a.pdf"
     for _ in range(2):
-        assert await web.file(ALONE, server.url, target, any_file)
+        assert await web.file(ALONE, source_server.url, target, any_file)
     assert target.read_bytes() == data
-    assert len(server.requests) == 1
+    assert len(source_server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -445,57 +441,63 @@ async def test_a_file_is_fetched_once_and_stored_whole(
     ids=["a web page", "nothing", "cut short", "500"],
 )
 async def test_what_is_not_a_whole_file_leaves_none(
-    server: SourceServer, web: Web, tmp_path: Path, answer: Answer | Response, message: str
+    source_server: SourceServer, web: Web, tmp_path: Path, answer: Answer | Response, message: str
 ) -> None:
-    server.gives(answer)
+    source_server.gives(answer)
     target = tmp_path / "files" / "a.pdf"
     with pytest.raises(SourceError, match=message):
-        await web.file(ALONE, server.url, target, any_file)
+        await web.file(ALONE, source_server.url, target, any_file)
     assert not target.parent.exists() or os.listdir(target.parent) == []
 
 
 @pytest.mark.parametrize("what", ["file", "answer"])
 async def test_what_is_too_large_is_not_taken_in(
-    server: SourceServer, web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    source_server: SourceServer,
+    web: Web,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
 ) -> None:
     monkeypatch.setattr("scholar.sources.saving._LARGEST_FILE", 2**20)
     monkeypatch.setattr("scholar.sources.saving._LARGEST_ANSWER", 2**20)
-    server.gives(Response(b"%PDF" + b"x" * 2**20))
+    source_server.gives(Response(b"%PDF" + b"x" * 2**20))
     asking: dict[str, Callable[[], Awaitable[Any]]] = {
-        "file": lambda: web.file(ALONE, server.url, tmp_path / "files" / "a.pdf", any_file),
-        "answer": lambda: web.get(ALONE, server.url),
+        "file": lambda: web.file(ALONE, source_server.url, tmp_path / "files" / "a.pdf", any_file),
+        "answer": lambda: web.get(ALONE, source_server.url),
     }
     with pytest.raises(SourceError, match="larger than 1 MB; download it by hand"):
         await asking[what]()
 
 
 async def test_a_file_that_is_not_there_is_not_asked_for_at_once_again(
-    server: SourceServer, web: Web, tmp_path: Path
+    source_server: SourceServer, web: Web, tmp_path: Path
 ) -> None:
-    server.gives(Response(status_code=404))
+    source_server.gives(Response(status_code=404))
     for _ in range(2):
-        assert not await web.file(ALONE, server.url, tmp_path / "a.pdf", any_file)
-    assert len(server.requests) == 1
+        assert not await web.file(ALONE, source_server.url, tmp_path / "a.pdf", any_file)
+    assert len(source_server.requests) == 1
 
 
 async def test_one_that_gives_up_waiting_leaves_no_half_file(
-    server: SourceServer, web: Web, tmp_path: Path
+    source_server: SourceServer, web: Web, tmp_path: Path
 ) -> None:
     asked = threading.Event()
 
     def silent(request: Request) -> Response:
         asked.set()
-        return server.silent(request)
+        return source_server.silent(request)
 
-    server.gives(silent)
-    task = asyncio.create_task(web.file(ALONE, server.url, tmp_path / "f" / "a.pdf", any_file))
+    source_server.gives(silent)
+    task = asyncio.create_task(
+        web.file(ALONE, source_server.url, tmp_path / "f" / "a.pdf", any_file)
+    )
     await asyncio.to_thread(asked.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    server.reset()
-    server.gives(always(Response(b"%PDF")))
-    assert await web.file(ALONE, server.url, tmp_path / "f" / "a.pdf", any_file)
+    source_server.reset()
+    source_server.gives(always(Response(b"%PDF")))
+    assert await web.file(ALONE, source_server.url, tmp_path / "f" / "a.pdf", any_file)
 
 
 def test_threads_that_come_at_once_to_a_file_that_is_not_there_yet_all_get_on(

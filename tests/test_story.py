@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Desk, OpenDesk
 from minds import Mind, Seen, but, for_backend, honest
 from observing import Watched, before, entry, watch
+from office import Desk, OpenDesk
 from papers import QUESTION
 from rich.console import Console
 

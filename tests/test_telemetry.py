@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from collector import Collector, serving
-from conftest import Desk, OpenDesk
 from minds import Mind, Seen, but, honest
 from observing import RUN, Watched, before, watch
+from office import Desk, OpenDesk
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from papers import QUESTION, SHELF

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-import uvicorn
-from conftest import OpenDesk
+from arxiv_server import Arxiv
 from minds import Mind, Said, Seen, but, honest
+from office import OpenDesk
 from papers import GAIN, QUESTION, REVISITED, SPARSE, WALKS, faults
 from rich.console import Console
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from scholar import tools
 from scholar.backends.gateway import Gateway
@@ -389,79 +383,6 @@ async def test_a_path_to_what_is_not_in_the_graph_cannot_be_named(at: Open) -> N
 
 
 # From outside
-
-
-ABSTRACT = "Rovers walk far on Mars, and graph walks gain 9.4 points there."
-PAGE = f"""<!DOCTYPE html><html><head><title>Rovers</title></head><body>
-<article class="ltx_document"><h1 class="ltx_title ltx_title_document">Rovers on Graphs</h1>
-<section class="ltx_section"><h2 class="ltx_title">1 Introduction</h2>
-<p class="ltx_p">On multi-hop questions rovers rank passages by 12 graph walks each. {ABSTRACT}</p>
-</section></article></body></html>"""
-ENTRY = """<entry><id>http://arxiv.org/abs/{id}v1</id><title>Rovers on Graphs {id}</title>
-<summary>{abstract}</summary><published>2024-01-02T00:00:00Z</published>
-<updated>2024-01-02T00:00:00Z</updated><author><name>Red Rover</name></author>
-<link href="http://arxiv.org/abs/{id}v1" rel="alternate" type="text/html"/>
-<arxiv:primary_category xmlns:arxiv="http://arxiv.org/schemas/atom" term="cs.CL"/>
-<category term="cs.CL"/></entry>"""
-FEED = """<?xml version="1.0" encoding="UTF-8"?><feed xmlns="http://www.w3.org/2005/Atom"
-xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/"><title>q</title><id>q</id>
-<opensearch:totalResults>{n}</opensearch:totalResults>{entries}</feed>"""
-
-
-class Arxiv:
-    """arXiv on a loopback port: whatever is asked for by a plain id is there."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.asked: list[str] = []
-        routes = [Route("/{path:path}", self._answer)]
-        config = uvicorn.Config(Starlette(routes=routes), log_level="critical", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-    @property
-    def changes(self) -> dict[str, Any]:
-        """Settings by which this is arXiv, and there is nothing else."""
-        places = {"api": f"{self.url}/api", "pdf": f"{self.url}/pdf", "html": f"{self.url}/html"}
-        known = load(arxiv={**places, "delay": 0})
-        nowhere = {"update": {"api": f"{self.url}/other"}}
-        others = ("openalex", "semanticscholar", "crossref", "unpaywall")
-        rest = {name: getattr(known, name).model_copy(**nowhere) for name in others}
-        return {"offline": False, "arxiv": known.arxiv, **rest}
-
-    async def _answer(self, request: Request) -> Response:
-        path = request.url.path
-        self.asked.append(f"{path}?{request.url.query}".rstrip("?"))
-        if path == "/api":
-            wanted = request.query_params.get("id_list", "")
-            ids = wanted.split(",") if wanted else ["2402.00001"]
-            entries = "".join(ENTRY.format(id=id, abstract=ABSTRACT) for id in ids)
-            body = FEED.format(n=len(ids), entries=entries)
-            return Response(body, media_type="application/atom+xml")
-        if path.startswith("/html/"):
-            name = path.rpartition("/")[2]
-            return Response(PAGE.replace("on Graphs", f"on Graphs {name}"), media_type="text/html")
-        return Response("{}", 404, media_type="application/json")
-
-
-@pytest.fixture(scope="module")
-def arxiv_server() -> Iterator[Arxiv]:
-    server = Arxiv()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def arxiv(arxiv_server: Arxiv) -> Arxiv:
-    arxiv_server.asked.clear()
-    return arxiv_server
 
 
 async def test_a_search_on_arxiv_tells_ids_and_adds_nothing(

@@ -15,9 +15,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import OpenDesk
 from minds import but, honest
 from observing import RUN, before, watch
+from office import OpenDesk
 from papers import QUESTION, RANKING, SHELF
 from pydantic import SecretStr
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from conftest import Desk, OpenDesk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from minds import Mind, Said, Seen, but, honest
+from office import Desk, OpenDesk
 from papers import (
     BM25,
     GAIN,

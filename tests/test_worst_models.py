@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import OpenDesk
 from minds import Mind, Said, Seen, honest
+from office import OpenDesk
 from papers import QUESTION, faults
 
 from scholar.backends.gateway import REPAIRS
