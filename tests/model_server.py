@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -152,7 +152,7 @@ class ModelServer(Served):
 
     A text is streamed in chunks of one token; the first comes `first_token` seconds after the
     request, the others at `rate` per second (None: at once), by the clock, so that delays do not
-    add up. `max_concurrent` is the most requests that were open at a time, and `hung_up` counts
+    add up. `max_concurrent` is the most requests that were answered at a time, and `hung_up` counts
     those that the client left.
 
     Where there is a script for `responses`, the server speaks them too. It is shown the turns of a
@@ -243,18 +243,21 @@ class ModelServer(Served):
         return _Tracked(self, self._events(wire, said, came), media_type="text/event-stream")
 
     async def _events(self, wire: _Wire, said: Scripted, came: float) -> AsyncIterator[bytes]:
-        pieces = _pieces(said if isinstance(said, str) else getattr(said, "text", ""))
-        await self._until(came, 0)
-        for event in _before(wire, said):
-            yield _data(event)
-        if isinstance(said, Cut):
-            pieces = pieces[: said.chunks]
-        for index, piece in enumerate(pieces):
-            await self._until(came, index)
-            yield _data(wire.delta({"content": piece}))
-        if isinstance(said, Cut) and said.finish:
-            yield _data(wire.ending(said.finish))
-        for last in await self._ending(wire, said, len(pieces)):
+        with self._at_work():
+            pieces = _pieces(said if isinstance(said, str) else getattr(said, "text", ""))
+            await self._until(came, 0)
+            for event in _before(wire, said):
+                yield _data(event)
+            if isinstance(said, Cut):
+                pieces = pieces[: said.chunks]
+            for index, piece in enumerate(pieces):
+                await self._until(came, index)
+                yield _data(wire.delta({"content": piece}))
+            if isinstance(said, Cut) and said.finish:
+                yield _data(wire.ending(said.finish))
+            ending = await self._ending(wire, said, len(pieces))
+        # Who has read the end may ask again before this goes on.
+        for last in ending:
             yield last
 
     async def _until(self, came: float, index: int) -> None:
@@ -281,11 +284,20 @@ class ModelServer(Served):
                 return wire.closing("stop", None)
         return wire.closing("stop", Spent(count))
 
-    def _count(self, opened: int, hung_up: bool = False) -> None:
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
         with self._changed:
-            self._open += opened
-            self._hung_up += hung_up
+            self._open += 1
             self.max_concurrent = max(self.max_concurrent, self._open)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open -= 1
+
+    def _hangs_up(self) -> None:
+        with self._changed:
+            self._hung_up += 1
             self._changed.notify_all()
 
 
@@ -294,7 +306,7 @@ class _HangUp(Exception):
 
 
 class _Tracked(StreamingResponse):
-    """A stream that tells the server when it opens, ends, or is left by the client."""
+    """A stream that tells the server where it is left by the client."""
 
     def __init__(self, server: ModelServer, events: AsyncIterator[bytes], media_type: str) -> None:
         super().__init__(events, media_type=media_type)
@@ -302,11 +314,11 @@ class _Tracked(StreamingResponse):
         self._whole = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._server._count(+1)
         try:
             await self._run(receive, send)
         finally:
-            self._server._count(-1, hung_up=not self._whole)
+            if not self._whole:
+                self._server._hangs_up()
 
     async def _run(self, receive: Receive, send: Send) -> None:
         streaming = asyncio.ensure_future(self._stream(send))
