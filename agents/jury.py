@@ -351,6 +351,7 @@ class _Bench:
             question=self._state["question"],
             sentences=self._draft.sentences,
             conflicts=_numbered_on(self._draft),
+            given=self._draft.premises,
             missing=self._draft.missing,
             verdict=_verdict(self._draft),
             searched=list(dict.fromkeys(self._state.get("searched", [])))[-SEARCHES_SHOWN:],
@@ -369,6 +370,7 @@ class _Bench:
         all, that goes first.
         """
         cited = {id for sentence in _flat(self._draft) for id in sentence.evidence}
+        cited |= {id for premise in self._draft.premises for id in premise.evidence}
         space = room(self._context, name, **values)
         evidence = [item for item in self._state["evidence"] if by != "support" or item.id in cited]
         quotes = await show_what_fits(self._context, evidence, space, cited)

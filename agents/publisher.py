@@ -334,7 +334,7 @@ def _notes(state: State, outcome: Outcome) -> tuple[str, ...]:
         said = [f"“{premise}”" for premise in state.get("premises", [])]
         notes += [f"Nothing that was read bears on what you take as given: {text}" for text in said]
     if draft and draft.missing:
-        notes.append(f"Not answered by what was read: {draft.missing}")
+        notes.append(f"Not answered by what was read: {draft.missing.rstrip('.')}.")
     if outcome is not Outcome.NO_EVIDENCE:
         open_steps = [
             s.question

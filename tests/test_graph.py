@@ -949,3 +949,25 @@ async def test_a_premise_that_nothing_bears_on_is_named(desk: OpenDesk) -> None:
 
     answer = await desk(but(planner=plan)).scholar.ask(f"Since {premise}, what do they cost?")
     assert f"Nothing that was read bears on what you take as given: “{premise}”" in answer.notes
+
+
+async def test_jurors_are_shown_what_is_said_of_a_premise(desk: OpenDesk) -> None:
+    premise = "Graph walks are slow"
+    shown: list[str] = []
+
+    def write(seen: Seen) -> dict[str, Any]:
+        last = list(seen.quotes)[-1]
+        judged = {"premise": 1, "stance": "contradicted", "evidence": [last]}
+        return {**honest(seen), "premises": [judged]}
+
+    def judge(seen: Seen) -> dict[str, Any]:
+        if seen.juror != "support":  # which is shown sentences alone
+            shown.append(seen.text)
+        return honest(seen)
+
+    plan = {"planner": lambda seen: {**honest(seen), "premises": [premise]}}
+    answer = await desk(but(**plan, writer=write, juror=judge)).scholar.ask(QUESTION)
+    assert [each.stance for each in answer.premises] == ["contradicted"]
+    said = f"Taken as given: {premise} What the quotes say of it: contradicted (e"
+    assert shown
+    assert all(said in text for text in shown)

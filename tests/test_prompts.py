@@ -47,6 +47,7 @@ def values(name: str, text: str = "Some text.") -> dict[str, Any]:
         "quotes": [SimpleNamespace(id="e1", title=text, text=text)],
         "sentences": [sentence],
         "conflicts": [SimpleNamespace(about=text, sides=(line,))],
+        "given": [SimpleNamespace(text=text, stance="mixed", evidence=("e1",))],
         "missing": text,
         "juror": "support",
         "draft": [sentence],
