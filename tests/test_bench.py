@@ -64,7 +64,7 @@ def questions(server: ModelServer) -> list[str]:
 
 
 def test_the_speed_of_one_and_of_many_is_that_of_the_server(server: ModelServer) -> None:
-    server.use(essay, first_token=0.05, rate=320)
+    server.use(essay, first_token=0.4, rate=320)
     code, (one, four) = rows("--concurrent", "4,1")
     assert code == 0
     assert (one["concurrent"], four["concurrent"]) == (1, 4)
@@ -72,11 +72,11 @@ def test_the_speed_of_one_and_of_many_is_that_of_the_server(server: ModelServer)
     for row in (one, four):
         assert row.keys() == FIELDS
         # Never faster than the server; slower where the machine has other things to do.
-        assert 0.05 <= row["first_token_seconds"] < 0.5
-        assert 100 < row["tokens_per_second"] < 1.1 * 320
-    # 16 tokens take 50 ms and then 47.
-    assert 30 < one["total_tokens_per_second"] < 1.1 * 165
-    assert four["total_tokens_per_second"] > 1.5 * one["total_tokens_per_second"]
+        assert row["first_token_seconds"] >= 0.4
+        assert row["tokens_per_second"] < 1.1 * 320
+    # 16 tokens take 400 ms and then 47, and four times as many no longer where all wait at once.
+    assert one["total_tokens_per_second"] < 1.1 * 36
+    assert 1.5 * one["total_tokens_per_second"] < four["total_tokens_per_second"] < 4.4 * 36
     assert server.max_concurrent == 4
 
 

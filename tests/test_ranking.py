@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scholar.library.ranking import NEIGHBOURS, SHARE, blend, diverse, fuse, supported
+from scholar.library.ranking import DENSE, NEIGHBOURS, SHARE, blend, diverse, fuse, supported
 
 
 def unit(*parts: float) -> np.ndarray:
@@ -56,12 +56,12 @@ def test_a_blend_keeps_what_has_no_vector() -> None:
 
 
 def test_passages_like_the_good_ones_are_lifted() -> None:
-    alike = {f"good{n}": unit(1, 0.01 * n, 0) for n in range(NEIGHBOURS)}
-    vectors = alike | {"friend": unit(1, 0.05, 0), "loner": unit(0, 0, 1), "bad": unit(0, 0.1, 1)}
-    scores = dict.fromkeys(alike, 1.0) | {"friend": 0.4, "loner": 0.4, "bad": 0.0}
-    lifted = supported(scores, *rows(vectors))
-    assert lifted["friend"] == pytest.approx((1 - SHARE) * 0.4 + SHARE)
-    assert lifted["friend"] > scores["friend"] > lifted["loner"]
+    good = [unit(1, 0.01 * n, 0) for n in range(NEIGHBOURS)]
+    friend, loner, bad = unit(1, 0.05, 0), unit(0, 0, 1), unit(0, 0.1, 1)
+    scores = np.array([*[1.0] * NEIGHBOURS, 0.4, 0.4, 0.0])
+    lifted = supported(scores, np.stack([*good, friend, loner, bad]))[NEIGHBOURS:]
+    assert lifted[0] == pytest.approx((1 - SHARE) * 0.4 + SHARE)
+    assert lifted[0] > 0.4 > lifted[1]
 
 
 def test_a_blend_lifts_what_is_like_the_best() -> None:
@@ -74,11 +74,15 @@ def test_a_blend_lifts_what_is_like_the_best() -> None:
 
 
 def test_few_passages_and_those_without_vectors_keep_their_scores() -> None:
-    scores = {"a": 1.0, "b": 0.5, "c": 0.2}
-    assert supported(scores, *rows({id: unit(1, 0) for id in scores})) == scores
-    many = {f"p{n}": n / 10 for n in range(10)}
-    vectors = {id: unit(1, n) for n, id in enumerate(many) if id != "p9"}
-    assert supported(many, *rows(vectors))["p9"] == many["p9"]
+    few = np.array([1.0, 0.5, 0.2])
+    assert supported(few, np.stack([unit(1, 0)] * 3)) == pytest.approx(few)
+    words = [(f"p{n}", 10.0 - n) for n in range(10)]
+    vectors = {id: unit(1, n) for n, (id, _) in enumerate(words) if id != "p0"}
+    near = [("odd", 0.9)]
+    blended = dict(blend(words, near, unit(0, 1), *rows(vectors)))
+    assert blended["p0"] == 1 - DENSE  # best by its words, and nothing else is known of it
+    worst, best = 1 / 2**0.5, 9 / 82**0.5  # the cosines of p1 and p9
+    assert blended["odd"] == pytest.approx(DENSE * (0.9 - worst) / (best - worst))
 
 
 def test_passages_that_say_the_same_are_spread_out() -> None:

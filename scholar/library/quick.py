@@ -15,8 +15,9 @@ from scholar.library.rows import HIDDEN
 
 META = "SELECT value FROM meta WHERE key = :key"
 # All ids are one parameter, so that the statement stays the same.
-OWNERS = f"""SELECT passages.id, paper_id FROM passages JOIN papers ON papers.id = paper_id
-WHERE passages.id IN (SELECT value FROM json_each(:ids)) AND state NOT IN {HIDDEN}"""
+OWNERS = f"""SELECT id, paper_id FROM passages
+WHERE id IN (SELECT value FROM json_each(:ids))
+AND paper_id NOT IN (SELECT id FROM papers WHERE state IN {HIDDEN})"""
 VECTORS = """SELECT passage_id, digest, vector FROM embedded
 WHERE passage_id IN (SELECT value FROM json_each(:ids)) AND embedder = :embedder"""
 

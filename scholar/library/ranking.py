@@ -16,6 +16,7 @@ from scholar.library.single import one_thread
 Ranking = Sequence[tuple[str, float]]
 """Passages by id with scores, best first."""
 Vector = NDArray[np.float32]
+Scores = NDArray[np.float64]
 
 CANDIDATES = 100
 """Passages that each ranking brings to a fusion: 50 lose 0.004, 200 another 0.001."""
@@ -27,6 +28,8 @@ SHARE = 0.2
 """How much say they have: 0.1 loses 0.004, 0.3 loses 0.002."""
 SAME = 0.95
 """Cosine from which two passages say the same (SciPIP)."""
+_LEAST = 1e-9
+"""What is divided by in place of zero."""
 
 
 def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -49,48 +52,46 @@ def blend(
     """BM25 and cosines as one ranking, in which passages that are alike lend each other support.
 
     `table` has row by row the vectors of `ids`, the passages that either ranking returns as far as
-    they have one. A passage that only BM25 found
-    has a cosine all the same, so the dense ranking knows all candidates and is scaled from their
-    worst, 0, to their best, 1; one that only the vectors found has no word of the query. Then each
-    score is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
-    clusters (Diaz 2005, "Regularizing ad hoc retrieval scores").
+    they have one. A passage that only BM25 found has a cosine all the same, so the dense ranking
+    knows all candidates and is scaled from their worst, 0, to their best, 1; one that only the
+    vectors found has no word of the query. Then each score is averaged with those of the NEIGHBOURS
+    most like it, since what answers a query comes in clusters (Diaz 2005, "Regularizing ad hoc
+    retrieval scores").
 
     Dividing both rankings by their best has 0.740, this without neighbours 0.745, with them 0.749.
     """
-    lexical, cosines = _by_top(words), dict(near)
-    missing = [at for at, id in enumerate(ids) if id not in cosines]
-    if missing:
-        found = np.einsum("nd,d->n", table[missing], query)  # by one thread, unlike @
-        cosines |= zip([ids[at] for at in missing], found.tolist(), strict=True)
-    semantic = _by_range(cosines)
-    scores = {
-        id: (1 - DENSE) * lexical.get(id, 0.0) + DENSE * semantic.get(id, 0.0)
-        for id in {**lexical, **semantic}
-    }
-    return ordered(supported(scores, ids, table))
+    found = (*ids, *(id for id, _ in near), *(id for id, _ in words))  # usually as many as `ids`
+    place = {id: at for at, id in enumerate(dict.fromkeys(found))}
+    lexical = _spread(words, place, 0.0)
+    lexical /= lexical.max(initial=_LEAST)
+    cosines = _spread(near, place, np.nan)
+    if len(ids):
+        cosines[: len(ids)] = np.einsum("nd,d->n", table, query)  # by one thread, unlike @
+    scores = (1 - DENSE) * lexical + DENSE * _by_range(cosines)
+    scores[: len(ids)] = supported(scores[: len(ids)], table)
+    return ordered(dict(zip(place, scores.tolist(), strict=True)))
 
 
-def supported(scores: Mapping[str, float], ids: Sequence[str], table: Vector) -> dict[str, float]:
-    """`scores` averaged with those of the most similar of the passages `ids`, as SHARE says.
+def supported(scores: Scores, table: Vector) -> Scores:
+    """`scores` averaged with those of the most similar passages, as SHARE says; shape (n,).
 
-    `table` has their vectors row by row; what is not among them keeps its score.
+    `table` has the vectors of the passages row by row, shape (n, dimension).
     """
-    if len(ids) <= NEIGHBOURS:
-        return dict(scores)
-    own = np.array([scores[id] for id in ids], np.float32)
+    if len(scores) <= NEIGHBOURS:
+        return scores
     likeness = _products(table)
     np.fill_diagonal(likeness, -1.0)
-    rows = np.arange(len(ids))
-    said, weights = np.zeros_like(own), np.zeros_like(own)
+    rows = np.arange(len(scores))
+    said, weights = np.zeros_like(scores), np.zeros_like(scores)
     # Five times the best takes a fifth of the time that sorting them out takes.
     for _ in range(NEIGHBOURS):
         nearest = likeness.argmax(axis=1)
         weight = np.maximum(likeness[rows, nearest], 0.0)
-        said += weight * own[nearest]
+        said += weight * scores[nearest]
         weights += weight
         likeness[rows, nearest] = -1.0
-    mixed = (1 - SHARE) * own + SHARE * said / np.maximum(weights, 1e-9)
-    return {**scores, **dict(zip(ids, mixed.tolist(), strict=True))}
+    mixed: Scores = (1 - SHARE) * scores + SHARE * said / np.maximum(weights, _LEAST)
+    return mixed
 
 
 def diverse(ranking: Ranking, vectors: Mapping[str, Vector]) -> list[tuple[str, float]]:
@@ -141,6 +142,17 @@ def _by_top(ranking: Ranking) -> dict[str, float]:
     return {id: score / top if top > 0 else 0.0 for id, score in ranking}
 
 
-def _by_range(scores: Mapping[str, float]) -> dict[str, float]:
-    low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
-    return {id: (score - low) / (high - low) if high > low else 1.0 for id, score in scores.items()}
+def _spread(ranking: Ranking, place: Mapping[str, int], missing: float) -> Scores:
+    """The scores of `ranking`, each at its place, and `missing` at the places of others."""
+    scores = np.full(len(place), missing)
+    scores[[place[id] for id, _ in ranking]] = [score for _, score in ranking]
+    return scores
+
+
+def _by_range(scores: Scores) -> Scores:
+    """`scores` from the worst, 0, to the best, 1; what has none gets 0."""
+    known = ~np.isnan(scores)
+    low, high = scores[known].min(initial=np.inf), scores[known].max(initial=-np.inf)
+    if low >= high:
+        return known.astype(np.float64)
+    return np.where(known, (scores - low) / (high - low), 0.0)

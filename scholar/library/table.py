@@ -12,7 +12,6 @@ import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from scholar.library.embedding import Vectors32
 _ROW = np.dtype([("key", "<u8"), ("digest", "S16"), ("sum", "<u4"), ("width", "<u4")])
 """What is said of each vector: whose it is, of which text it was made, and how to tell a torn one.
 """
+_SHA1 = np.dtype([("key", "<u8"), ("rest", "V12")])
 MANY = 1_000
 """Vectors from which on they are read and not looked at: the first look at a page of the file takes
 10 µs, a read 2, and 2,500 vectors lie on as many pages.
@@ -128,18 +128,14 @@ class Table:
 
 def key(id: str) -> int:
     """The number that the passage `id` is found by."""
-    return int.from_bytes(_digest(id), "little")
-
-
-_sha1 = partial(hashlib.sha1, usedforsecurity=False)  # in half the time of blake2b
+    return int(_keys([id])[0])
 
 
 def _keys(ids: Sequence[str]) -> NDArray[np.uint64]:
-    return np.frombuffer(b"".join(map(_digest, ids)), "<u8")
-
-
-def _digest(id: str) -> bytes:
-    return _sha1(id.encode("utf-8", "surrogatepass")).digest()[:8]
+    # By sha1, in half the time of blake2b, and in one loop: every search makes 200.
+    encoded = (id.encode("utf-8", "surrogatepass") for id in ids)
+    digests = [hashlib.sha1(id, usedforsecurity=False).digest() for id in encoded]
+    return np.ascontiguousarray(np.frombuffer(b"".join(digests), _SHA1)["key"])
 
 
 def _put(path: Path, at: int, data: bytes) -> None:
