@@ -87,6 +87,17 @@ def test_indexing_a_passage_again_does_not_double_it(library: Library) -> None:
     assert len(library._store.lexical.search("kitten", 5)) == 1
 
 
+def test_no_passage_has_more_words_of_a_query_than_counts(library: Library) -> None:
+    words, query = library._store.lexical, "kitten kitten sleep zebra"
+    texts = (CATS, BONDS, "kitten sleep " * 200)
+    for n, text in enumerate(texts):
+        words.write([Indexed(f"file:{n}#0", text, entry(f"file:{n}").paper)])
+    without_zebra = words.most("kitten kitten sleep")
+    (best, score), *_ = words.search(query, 5)
+    assert best == "file:2#0"
+    assert 0.9 * without_zebra < score < without_zebra < words.most(query)
+
+
 async def test_what_is_not_written_to_the_end_is_not_in_the_word_index(library: Library) -> None:
     cats, bonds = entry("file:cats"), entry("file:bonds", BONDS)
     words = library._store.lexical
@@ -552,6 +563,15 @@ async def test_a_paraphrase_is_found_by_its_meaning(hybrid: Library) -> None:
     assert all(0 <= extract.score <= 1 for extract in extracts)
     await hybrid.remove(["file:cats"])
     assert await found(hybrid, query) == ["file:bonds"]
+
+
+@pytest.mark.slow
+@needs_minilm
+async def test_one_word_of_many_says_less_than_what_is_meant(hybrid: Library) -> None:
+    for query, first in (("young pets napping in March", "cats"), ("March", "bonds")):
+        hits = await hybrid.search(query, 5)
+        assert hits[0].paper_id == f"file:{first}"
+        assert max(hits, key=lambda hit: hit.scores.get("bm25", 0)).paper_id == "file:bonds"
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scholar.library.ranking import DENSE, NEIGHBOURS, SHARE, blend, diverse, fuse, supported
+from scholar.library.ranking import NEIGHBOURS, SHARE, WORDS, blend, diverse, fuse, supported
 
 
 def unit(*parts: float) -> np.ndarray:
@@ -43,16 +43,28 @@ def test_a_ranking_without_a_positive_score_counts_nothing() -> None:
 def test_a_passage_that_only_words_found_has_its_meaning_counted_too() -> None:
     query = unit(1, 0)
     vectors = {"near": unit(1, 0.1), "far": unit(0, 1), "other": unit(1, 1)}
-    blended = dict(blend([("near", 2.0), ("far", 2.0)], [("other", 0.7)], query, *rows(vectors)))
+    words = [("near", 2.0), ("far", 2.0)]
+    blended = dict(blend(words, [("other", 0.7)], query, *rows(vectors), most=2.0))
     assert blended["near"] == pytest.approx(1.0)  # best by words and nearest of all three
-    assert blended["far"] == pytest.approx(0.5)  # as good by words, and farthest
+    assert blended["far"] == pytest.approx(WORDS / (WORDS + 1))  # as good by words, and farthest
     assert blended["far"] > blended["other"] > 0  # which has no word of the query
 
 
+def test_words_weigh_less_where_the_best_passage_has_few_of_them() -> None:
+    vectors = {"worded": unit(0, 1), "meant": unit(1, 0)}
+    words, near = [("worded", 2.0)], [("meant", 1.0)]
+    for most, first in ((2.0, "worded"), (3 * WORDS, "meant")):
+        (best, score), _ = blend(words, near, unit(1, 0), *rows(vectors), most=most)
+        weight = WORDS * 2.0 / most
+        assert best == first
+        assert score == pytest.approx(max(weight, 1.0) / (weight + 1))
+
+
 def test_a_blend_keeps_what_has_no_vector() -> None:
-    blended = dict(blend([("a", 4.0), ("b", 1.0)], [], unit(1, 0), *rows({})))
-    assert blended == pytest.approx({"a": 0.5, "b": 0.125})
-    assert blend([], [], unit(1, 0), *rows({})) == []
+    blended = dict(blend([("a", 4.0), ("b", 1.0)], [], unit(1, 0), *rows({}), most=4.0))
+    best = WORDS / (WORDS + 1)
+    assert blended == pytest.approx({"a": best, "b": best / 4})
+    assert blend([], [], unit(1, 0), *rows({}), most=0.0) == []
 
 
 def test_passages_like_the_good_ones_are_lifted() -> None:
@@ -69,7 +81,7 @@ def test_a_blend_lifts_what_is_like_the_best() -> None:
     bad = {f"bad{n}": unit(0, n / 50, 1) for n in range(4)}
     words = [*((id, 9.0) for id in list(good)[:3]), ("good3", 3.0), ("bad3", 3.0)]
     near = [(id, 0.5) for id in {**good, **bad}]  # equally near, so that words alone tell apart
-    blended = dict(blend(words, near, unit(0, 1, 0), *rows(good | bad)))
+    blended = dict(blend(words, near, unit(0, 1, 0), *rows(good | bad), most=9.0))
     assert blended["good3"] > blended["bad3"]
 
 
@@ -79,10 +91,12 @@ def test_few_passages_and_those_without_vectors_keep_their_scores() -> None:
     words = [(f"p{n}", 10.0 - n) for n in range(10)]
     vectors = {id: unit(1, n) for n, (id, _) in enumerate(words) if id != "p0"}
     near = [("odd", 0.9)]
-    blended = dict(blend(words, near, unit(0, 1), *rows(vectors)))
-    assert blended["p0"] == 1 - DENSE  # best by its words, and nothing else is known of it
+    blended = dict(blend(words, near, unit(0, 1), *rows(vectors), most=10.0))
+    assert blended["p0"] == WORDS / (
+        WORDS + 1
+    )  # best by its words, and nothing else is known of it
     worst, best = 1 / 2**0.5, 9 / 82**0.5  # the cosines of p1 and p9
-    assert blended["odd"] == pytest.approx(DENSE * (0.9 - worst) / (best - worst))
+    assert blended["odd"] == pytest.approx((0.9 - worst) / (best - worst) / (WORDS + 1))
 
 
 def test_passages_that_say_the_same_are_spread_out() -> None:

@@ -23,6 +23,8 @@ WRITER_HEAP = 64_000_000
 _MIXED = re.compile(r"\b(?:\w*[^\W\d_]\d|\w*\d[^\W\d_]|\w*[a-z][A-Z])\w*")
 _NO_WORD = str.maketrans(dict.fromkeys(string.punctuation.replace("_", ""), " "))
 _PIECE = re.compile(r"\d+|[^\W\d_a-z]+[a-z]*|[a-z]+")
+K1 = 1.2
+"""How soon BM25 is saturated, as tantivy has it."""
 PRIOR = 50
 """Passages that a term's rarity is judged among before there are any: enough that a word the
 library has weighs at least three quarters of one it lacks, in a library of one passage.
@@ -125,7 +127,7 @@ class Lexical:
         """The ids of the `k` best passages with their BM25 scores, best first.
 
         The query is built from the terms of the text, so no character of it has a meaning of its
-        own; k1 and b are tantivy's 1.2 and 0.75.
+        own; k1 and b are tantivy's, K1 and 0.75.
         """
         terms = self.terms(query)
         if not terms:
@@ -141,6 +143,12 @@ class Lexical:
             wanted = wanted.and_must_match(self._passing(filters))
         hits = searcher.search(wanted, k, count=False).hits
         return [(searcher.doc(address)["id"][0], float(score)) for score, address in hits]
+
+    def most(self, query: str) -> float:
+        """The BM25 score that no passage can exceed for `query`, however often it has its words."""
+        searcher = self._index.searcher()
+        found = [searcher.doc_freq("text", term) for term in self.terms(query)]
+        return (K1 + 1) * sum(_idf(n, max(n, searcher.num_docs)) for n in found)
 
     def terms(self, text: str) -> list[str]:
         """The index terms of `text`: lower case, without accents and stop words, stemmed.
@@ -160,7 +168,7 @@ class Lexical:
         total = searcher.num_docs + PRIOR
         # The index counts what was removed until it next merges.
         found = {term: min(searcher.doc_freq("text", term), total) for term in set(terms)}
-        return {term: math.log1p((total - n + 0.5) / (n + 0.5)) for term, n in found.items()}
+        return {term: _idf(n, total) for term, n in found.items()}
 
     def count(self, filters: Filters | None = None) -> int:
         """How many passages `filters` let pass."""
@@ -225,6 +233,10 @@ def with_pieces(text: str) -> str:
     mixed = " ".join([word for word in words if not (word.isalpha() and word[1:].islower())])
     pieces = (piece for word in _MIXED.findall(mixed) for piece in _PIECE.findall(word))
     return f"{text} {' '.join(pieces)}"
+
+
+def _idf(found: int, total: int) -> float:
+    return math.log1p((total - found + 0.5) / (found + 0.5))
 
 
 def _document(each: Indexed) -> tantivy.Document:

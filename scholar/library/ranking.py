@@ -20,8 +20,9 @@ Scores = NDArray[np.float64]
 
 CANDIDATES = 100
 """Passages that each ranking brings to a fusion: 50 lose 0.004, 200 another 0.001."""
-DENSE = 0.5
-"""Weight of the dense ranking in the fusion with BM25: 0.4 loses 0.002, 0.6 loses 0.006."""
+WORDS = 3.0
+"""Weight of BM25 beside the vectors' 1, where its best passage has the words of the query as often
+as counts; with less it weighs less."""
 NEIGHBOURS = 5
 """Passages most like one that have a say in its score: 3 lose 0.003, 10 lose 0.002."""
 SHARE = 0.2
@@ -47,27 +48,30 @@ def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[
 
 
 def blend(
-    words: Ranking, near: Ranking, query: Vector, ids: Sequence[str], table: Vector
+    words: Ranking, near: Ranking, query: Vector, ids: Sequence[str], table: Vector, most: float
 ) -> list[tuple[str, float]]:
     """BM25 and cosines as one ranking, in which passages that are alike lend each other support.
 
     `table` has row by row the vectors of `ids`, the passages that either ranking returns as far as
     they have one. A passage that only BM25 found has a cosine all the same, so the dense ranking
     knows all candidates and is scaled from their worst, 0, to their best, 1; one that only the
-    vectors found has no word of the query. Then each score is averaged with those of the NEIGHBOURS
-    most like it, since what answers a query comes in clusters (Diaz 2005, "Regularizing ad hoc
-    retrieval scores").
+    vectors found has no word of the query. BM25 is scaled by its best too, and weighs as much as
+    that falls short of `most`, the score that no passage can exceed: a best that has few of the
+    words says little. (Bruch et al. 2023, section 3, scale by such a bound alone.) Then each score
+    is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
+    clusters (Diaz 2005, "Regularizing ad hoc retrieval scores").
 
     Dividing both rankings by their best has 0.740, this without neighbours 0.745, with them 0.749.
     """
     found = (*ids, *(id for id, _ in near), *(id for id, _ in words))  # usually as many as `ids`
     place = {id: at for at, id in enumerate(dict.fromkeys(found))}
     lexical = _spread(words, place, 0.0)
+    weight = WORDS * lexical.max(initial=0.0) / max(most, _LEAST)
     lexical /= lexical.max(initial=_LEAST)
     cosines = _spread(near, place, np.nan)
     if len(ids):
         cosines[: len(ids)] = np.einsum("nd,d->n", table, query)  # by one thread, unlike @
-    scores = (1 - DENSE) * lexical + DENSE * _by_range(cosines)
+    scores = (weight * lexical + _by_range(cosines)) / (weight + 1)
     scores[: len(ids)] = supported(scores[: len(ids)], table)
     return ordered(dict(zip(place, scores.tolist(), strict=True)))
 

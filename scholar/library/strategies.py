@@ -229,15 +229,16 @@ class _Search:
     @cached_property
     def _hybrid(self) -> Ranking:
         # Both indexes are searched at once; neither holds the interpreter.
-        waiting = self._owner._beside.submit(lambda: self._words)
+        lexical = self._store.lexical
+        waiting = self._owner._beside.submit(lambda: (self._words, lexical.most(self._query)))
         near, vector = self._near, self._vector
-        words = waiting.result()
+        words, most = waiting.result()
         self._parts["bm25"] = dict(words)
         if near is None or vector is None:
             return fuse({"bm25": words}, {"bm25": 1.0})
         self._parts["dense"] = dict(near)
         ids, table = self._store.dense.vectors_of([id for id, _ in (*near, *words)])
-        return blend(words, near, vector, ids, table)
+        return blend(words, near, vector, ids, table, most)
 
     def linked(self, n: int) -> list[str]:
         """The `n` triples nearest to the query, of those that what it finds states."""

@@ -1,16 +1,18 @@
 """What the constants of scholar/library/ranking.py and of its word index were chosen by.
 
-nDCG@10 on SciFact (train queries) over the passages that the library cuts, a document counting as
-its best passage: BM25 with and without the pieces of mixed words, dense, and ways of making one
-ranking of both, each also on a random half of the queries. `scholar eval retrieve` measures what is
-shipped. Needs the data folder and the all-MiniLM-L6-v2 weights, and some ten minutes to embed.
+nDCG@10 on SciFact (train queries), on MuSiQue and on the questions of WikiContradict among the
+passages of MuSiQue, over the passages that the library cuts, a document counting as its best one:
+BM25 with and without the pieces of mixed words, dense, and ways of making one ranking of both.
+SciFact's are also given on a random half of the queries and on the other. `scholar eval retrieve`
+measures what is shipped. Needs the data folder and the all-MiniLM-L6-v2 weights, and some ten
+minutes to embed.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,9 @@ from typing import Any
 import numpy as np
 
 from scholar.evaluation import beir
+from scholar.evaluation.beir import JudgedSet
 from scholar.evaluation.retrieval import score
+from scholar.evaluation.rows import rows
 from scholar.library import embedding, lexical, ranking
 from scholar.library.lexical import Indexed, Lexical
 from scholar.library.passages import cut
@@ -27,40 +31,40 @@ from scholar.library.ranking import Ranking, blend, fuse
 from scholar.readers import Document
 from scholar.values import Paper
 
-SCIFACT = Path(__file__).parents[3] / "shared" / "data" / "scifact"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 MOST = 200
 """Passages that each ranking is asked for."""
 EVEN = {"bm25": 0.5, "dense": 0.5}
+Rank = Callable[["Bench", str], Ranking]
+"""The passages for a query of a set, which is given by its id."""
 
 
 class Bench:
-    """SciFact with its rankings, computed once."""
+    """A judged set with its rankings, computed once."""
 
-    def __init__(self, embedder: embedding.Embedder) -> None:
-        self.judged = beir.read(SCIFACT, "train")
+    def __init__(self, judged: JudgedSet, embedder: embedding.Embedder) -> None:
+        self.judged = judged
         self.texts: dict[str, str] = {}
         self.owners: dict[str, str] = {}
-        for document in self.judged.documents:
+        for document in judged.documents:
             for passage in cut(document.id, Document(text=document.text, holds="abstract")):
                 self.texts[passage.id] = f"{document.title}\n{passage.text}"
                 self.owners[passage.id] = document.id
         ids = list(self.texts)
         table = embedder.embed(list(self.texts.values()))
-        asked = embedder.embed(list(self.judged.queries.values()))
+        asked = embedder.embed(list(judged.queries.values()))
         self.vectors = dict(zip(ids, table, strict=True))
-        self.queries = dict(zip(self.judged.queries, asked, strict=True))
+        self.queries = dict(zip(judged.queries, asked, strict=True))
         self.dense: dict[str, Ranking] = {}
         for query, vector in self.queries.items():
             cosines = table @ vector
             best = np.argsort(-cosines)[:MOST]
             self.dense[query] = [(ids[at], float(cosines[at])) for at in best]
+        self.words, self.most = self._by_words()
         with _replaced(lexical, with_pieces=lambda text: text):
-            self.whole = self._by_words()
-        self.words = self._by_words()
-        drawn = np.random.default_rng(0).random(len(self.queries)) < 0.5
-        self.half = {query for query, chosen in zip(self.queries, drawn, strict=True) if chosen}
+            self.whole, self.whole_most = self._by_words()
 
-    def _by_words(self) -> dict[str, Ranking]:
+    def _by_words(self) -> tuple[dict[str, Ranking], dict[str, float]]:
         with tempfile.TemporaryDirectory() as folder:
             index = Lexical(Path(folder))
             papers = {owner: Paper(owner, "") for owner in self.owners.values()}
@@ -68,74 +72,105 @@ class Bench:
                 Indexed(id, text, papers[self.owners[id]]) for id, text in self.texts.items()
             )
             queries = self.judged.queries.items()
-            return {query: index.search(text, MOST) for query, text in queries}
+            found: dict[str, Ranking] = {query: index.search(text, MOST) for query, text in queries}
+            return found, {query: index.most(text) for query, text in queries}
 
-    def row(self, name: str, rank: Callable[[str], Ranking]) -> None:
-        """Print what `rank`, called with the id of a query, comes to: all, one half, the other."""
+    def ndcg(self, rank: Rank, halves: bool = False) -> list[float]:
+        """nDCG@10 of `rank`; with `halves` also on a random half of the queries and the other."""
         found: dict[str, dict[str, float]] = {}
         for query in self.queries:
-            ids = dict.fromkeys(self.owners[id] for id, _ in rank(query))
+            ids = dict.fromkeys(self.owners[id] for id, _ in rank(self, query))
             found[query] = {id: -float(place) for place, id in enumerate(ids)}
-        rest = self.queries.keys() - self.half
-        values = [self._ndcg(found, some) for some in (self.queries.keys(), self.half, rest)]
-        print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in values) + " |", flush=True)
+        drawn = np.random.default_rng(0).random(len(found)) < 0.5
+        one = {query for query, chosen in zip(found, drawn, strict=True) if chosen}
+        parts = [found.keys(), one, found.keys() - one] if halves else [found.keys()]
+        judged = self.judged.judgements
+        return [
+            score({q: judged[q] for q in part}, {q: found[q] for q in part})["ndcg@10"]
+            for part in parts
+        ]
 
-    def _ndcg(self, found: Mapping[str, Mapping[str, float]], some: Any) -> float:
-        judged = {query: self.judged.judgements[query] for query in some}
-        return score(judged, {query: found[query] for query in some})["ndcg@10"]
-
-    def blended(self, query: str, words: Ranking | None = None, depth: int = 100) -> Ranking:
+    def blended(self, query: str, words: Ranking, most: float, depth: int = 100) -> Ranking:
         """What is shipped, with the constants as they are now."""
-        words = self.words[query] if words is None else words
-        near = self.dense[query][:depth]
-        ids = list(dict.fromkeys(id for id, _ in (*near, *words[:depth])))
+        near, words = self.dense[query][:depth], words[:depth]
+        ids = list(dict.fromkeys(id for id, _ in (*near, *words)))
         table = np.stack([self.vectors[id] for id in ids])
-        return blend(words[:depth], near, self.queries[query], ids, table)
-
-    def reciprocal(self, query: str, constant: int) -> Ranking:
-        """Reciprocal rank fusion."""
-        scores: dict[str, float] = {}
-        for found in (self.words[query], self.dense[query]):
-            for rank, (id, _) in enumerate(found[:100], start=1):
-                scores[id] = scores.get(id, 0.0) + 1 / (constant + rank)
-        return ranking.ordered(scores)
+        return blend(words, near, self.queries[query], ids, table, most)
 
 
 def main() -> None:
     choice = embedding.choose("auto", fetch=False)
-    if not SCIFACT.is_dir() or choice.load is None:
-        print(f"Skipped: needs {SCIFACT} and an embedder.", file=sys.stderr)
+    if not DATA.is_dir() or choice.load is None:
+        print(f"Skipped: needs {DATA} and an embedder.", file=sys.stderr)
         return
-    bench = Bench(choice.load())
-    print(f"### SciFact train, {len(bench.queries)} queries, nDCG@10\n")
-    print("| ranking | all | half | other half |\n|---|---|---|---|")
-    bench.row("BM25, whole words", lambda q: bench.whole[q])
-    bench.row("BM25 with pieces of mixed words", lambda q: bench.words[q])
-    bench.row("dense (all-MiniLM-L6-v2)", lambda q: bench.dense[q])
-    bench.row("divided by the best, whole words", lambda q: _by_top(bench.whole[q], bench.dense[q]))
-    bench.row("divided by the best", lambda q: _by_top(bench.words[q], bench.dense[q]))
-    bench.row("min-max", lambda q: _min_max(bench.words[q][:100], bench.dense[q][:100]))
+    embedder = choice.load()
+    musique = beir.read(DATA / "musique")
+    sets = [beir.read(DATA / "scifact", "train"), musique, _wikicontradict(musique.documents)]
+    benches = [Bench(judged, embedder) for judged in sets]
+
+    def row(name: str, rank: Rank) -> None:
+        values = [value for at, one in enumerate(benches) for value in one.ndcg(rank, at == 0)]
+        print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in values) + " |", flush=True)
+
+    print("### Ranking, nDCG@10\n")
+    print("| ranking | SciFact train | half | other half | MuSiQue | WikiContradict |")
+    print("|---|---|---|---|---|---|")
+    row("BM25, whole words", lambda one, q: one.whole[q])
+    row("BM25 with pieces of mixed words", lambda one, q: one.words[q])
+    row("dense (all-MiniLM-L6-v2)", lambda one, q: one.dense[q])
+    row("divided by the best, whole words", lambda one, q: _by_top(one.whole[q], one.dense[q]))
+    row("divided by the best", lambda one, q: _by_top(one.words[q], one.dense[q]))
+    row("min-max", lambda one, q: _min_max(one.words[q][:100], one.dense[q][:100]))
     for constant in (10, 60):
-        bench.row(
-            f"reciprocal rank, constant {constant}",
-            partial(bench.reciprocal, constant=constant),
-        )
-    bench.row("blend, whole words", lambda q: bench.blended(q, bench.whole[q]))
-    bench.row("**blend**, as shipped", bench.blended)
+        row(f"reciprocal rank, constant {constant}", partial(_reciprocal, constant=constant))
+    row("blend, whole words", lambda one, q: one.blended(q, one.whole[q], one.whole_most[q]))
+    row("**blend**, as shipped", _shipped)
+    row("blend, BM25 as much as dense", lambda one, q: one.blended(q, one.words[q], _even(one, q)))
     for depth in (50, 200):
-        bench.row(f"blend, {depth} candidates", partial(bench.blended, depth=depth))
+        row(f"blend, {depth} candidates", partial(_shipped, depth=depth))
     for changes in (
         {"SHARE": 0.0}, {"SHARE": 0.1}, {"SHARE": 0.3}, {"NEIGHBOURS": 3}, {"NEIGHBOURS": 10},
-        {"DENSE": 0.4}, {"DENSE": 0.6},
+        {"WORDS": 2.0}, {"WORDS": 2.5}, {"WORDS": 3.5}, {"WORDS": 4.0},
     ):  # fmt: skip
         with _replaced(ranking, **changes):
             said = ", ".join(f"{name} {value}" for name, value in changes.items())
-            bench.row(f"blend, {said}", bench.blended)
+            row(f"blend, {said}", _shipped)
     print()
+
+
+def _wikicontradict(others: Sequence[beir.Document]) -> JudgedSet:
+    """Its questions, each answered by two passages among `others`."""
+    items = list(rows(DATA / "wikicontradict" / "items.jsonl", "question", "context1", "context2"))
+    documents = [
+        beir.Document(f"{at}-{side}", "", item[f"context{side}"])
+        for at, item in enumerate(items)
+        for side in (1, 2)
+    ]
+    queries = {str(at): item["question"] for at, item in enumerate(items)}
+    judgements = {query: {f"{query}-1": 1, f"{query}-2": 1} for query in queries}
+    return JudgedSet("all", [*documents, *others], queries, judgements)
+
+
+def _shipped(one: Bench, query: str, depth: int = 100) -> Ranking:
+    return one.blended(query, one.words[query], one.most[query], depth)
+
+
+def _even(one: Bench, query: str) -> float:
+    """What the best score is to be compared with for BM25 to weigh as much as the vectors."""
+    return ranking.WORDS * max((score for _, score in one.words[query]), default=0.0)
 
 
 def _by_top(bm25: Ranking, dense: Ranking) -> Ranking:
     return fuse({"bm25": bm25[:100], "dense": dense[:100]}, EVEN)
+
+
+def _reciprocal(one: Bench, query: str, constant: int) -> Ranking:
+    """Reciprocal rank fusion."""
+    scores: dict[str, float] = {}
+    for found in (one.words[query], one.dense[query]):
+        for rank, (id, _) in enumerate(found[:100], start=1):
+            scores[id] = scores.get(id, 0.0) + 1 / (constant + rank)
+    return ranking.ordered(scores)
 
 
 def _min_max(bm25: Ranking, dense: Ranking) -> Ranking:
