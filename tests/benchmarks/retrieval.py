@@ -1,7 +1,8 @@
 """What the constants of scholar/library/ranking.py and of its word index were chosen by.
 
-nDCG@10 on SciFact (train queries), on MuSiQue and on the questions of WikiContradict among the
-passages of MuSiQue, over the passages that the library cuts, a document counting as its best one:
+nDCG@10 on SciFact (train queries), on MuSiQue, on the questions of WikiContradict among MuSiQue's
+passages, and on the citing sentences of S2ORC's papers, each to find the titles that it cites among
+them and SciFact's; over the passages that the library cuts, a document counting as its best one:
 BM25 with and without the pieces of mixed words, dense, and ways of making one ranking of both.
 SciFact's are also given on a random half of the queries and on the other. `scholar eval retrieve`
 measures what is shipped. Needs the data folder and the all-MiniLM-L6-v2 weights, and some ten
@@ -10,6 +11,7 @@ minutes to embed.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -29,11 +31,14 @@ from scholar.library.lexical import Indexed, Lexical
 from scholar.library.passages import cut
 from scholar.library.ranking import Ranking, blend, fuse
 from scholar.readers import Document
+from scholar.text import sentences
 from scholar.values import Paper
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 MOST = 200
 """Passages that each ranking is asked for."""
+LEAST = 6
+"""Words of a citing sentence that is asked."""
 EVEN = {"bm25": 0.5, "dense": 0.5}
 Rank = Callable[["Bench", str], Ranking]
 """The passages for a query of a set, which is given by its id."""
@@ -104,8 +109,8 @@ def main() -> None:
         print(f"Skipped: needs {DATA} and an embedder.", file=sys.stderr)
         return
     embedder = choice.load()
-    musique = beir.read(DATA / "musique")
-    sets = [beir.read(DATA / "scifact", "train"), musique, _wikicontradict(musique.documents)]
+    scifact, musique = beir.read(DATA / "scifact", "train"), beir.read(DATA / "musique")
+    sets = [scifact, musique, _wikicontradict(musique.documents), _citing(scifact.documents)]
     benches = [Bench(judged, embedder) for judged in sets]
 
     def row(name: str, rank: Rank) -> None:
@@ -113,8 +118,8 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in values) + " |", flush=True)
 
     print("### Ranking, nDCG@10\n")
-    print("| ranking | SciFact train | half | other half | MuSiQue | WikiContradict |")
-    print("|---|---|---|---|---|---|")
+    print("| ranking | SciFact train | half | other half | MuSiQue | WikiContradict | citing |")
+    print("|---|---|---|---|---|---|---|")
     row("BM25, whole words", lambda one, q: one.whole[q])
     row("BM25 with pieces of mixed words", lambda one, q: one.words[q])
     row("dense (all-MiniLM-L6-v2)", lambda one, q: one.dense[q])
@@ -149,6 +154,32 @@ def _wikicontradict(others: Sequence[beir.Document]) -> JudgedSet:
     queries = {str(at): item["question"] for at, item in enumerate(items)}
     judgements = {query: {f"{query}-1": 1, f"{query}-2": 1} for query in queries}
     return JudgedSet("all", [*documents, *others], queries, judgements)
+
+
+def _citing(others: Sequence[beir.Document]) -> JudgedSet:
+    """Sentences that cite, without their marks, and the titles that they cite among `others`'."""
+    titles = {f"other {at}": document.title for at, document in enumerate(others)}
+    queries: dict[str, str] = {}
+    judgements: beir.Judgements = {}
+    for path in sorted((DATA / "s2orc").rglob("*.json")):
+        read = json.loads(path.read_text())
+        paper = read.get("pdf_parse") or read.get("grobid_parse") or read
+        for at, block in enumerate(paper["body_text"]):
+            for start, end in sentences(block["text"]):
+                marks = [s for s in block["cite_spans"] if start <= s["start"] < end]
+                cited = [
+                    paper["bib_entries"].get(mark["ref_id"], {}).get("title") for mark in marks
+                ]
+                text = block["text"][start:end]
+                for mark in marks:
+                    text = text.replace(mark.get("text") or "\0", " ")
+                if any(cited) and len(text.split()) >= LEAST:
+                    query = f"{path.stem} {at} {start}"
+                    queries[query] = text
+                    judgements[query] = {title.lower(): 1 for title in cited if title}
+                    titles |= {title.lower(): title for title in cited if title}
+    documents = [beir.Document(id, "", title) for id, title in titles.items()]
+    return JudgedSet("all", documents, queries, judgements)
 
 
 def _shipped(one: Bench, query: str, depth: int = 100) -> Ranking:
