@@ -14,7 +14,7 @@ import pytest
 from inventive import inventive
 from minds import for_server, honest
 from model_server import ModelServer
-from mortal import Mortals, Trial, Whole, differences, mortals, tried, undisturbed
+from mortal import Mortals, Trial, Whole, died, differences, mortals, tried, undisturbed
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_a_run_killed_at_any_node_or_edge_ends_as_if_it_had_not_been(
     whole = undisturbed(living, server, "whole", preset="standard")
     assert whole.answer["outcome"] == "answered"
     trials = at_effects(living, server, whole, range(1, whole.effects + 1, 2))
-    assert all(trial.died for trial in trials)
+    assert died(trials)
     assert faulty(trials) == []
 
 
@@ -79,7 +79,7 @@ def test_so_does_one_with_many_calls_at_once(
     # An odd step meets both halves of effects: what is before one, and what is after.
     step = max(17, whole.effects // TRIALS) | 1
     trials = at_effects(living, server, whole, range(3, whole.effects + 1, step))
-    assert all(trial.died for trial in trials)
+    assert died(trials)
     assert faulty(trials) == []
 
 

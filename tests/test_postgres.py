@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from minds import but, for_server, honest
 from model_server import ModelServer
-from mortal import mortals, tried, undisturbed
+from mortal import died, mortals, tried, undisturbed
 from office import Office, asked_twice, content, ended, whole
 from pydantic import SecretStr
 from test_runs import (  # noqa: F401  the tests that are run again here
@@ -151,5 +151,5 @@ def test_runs_killed_at_any_moment_go_on(shelf_home: Path, url: str) -> None:
         trials = [
             tried(living, asked, whole, f"at{at}", at=at, replays=at % 3 == 0) for at in effects
         ]
-    assert all(trial.died for trial in trials)
+    assert died(trials)
     assert [(trial.moment, wrong) for trial in trials for wrong in trial.wrong] == []
