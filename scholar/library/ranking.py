@@ -58,10 +58,10 @@ def blend(
     `table` has row by row the vectors of `ids`, the passages that either ranking returns as far as
     they have one. A passage that only BM25 found has a cosine all the same, so the dense ranking
     knows all candidates and is scaled from their worst, 0, to their best, 1; one that only the
-    vectors found has no word of the query. BM25 is scaled by its best too, and weighs as much as
-    that falls short of `most`, the score that no passage can exceed: a best that has few of the
-    words says little. (Bruch et al. 2023, section 3, scale by such a bound alone.) Then each score
-    is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
+    vectors found has no word of the query. BM25 is scaled by its best too, and weighs the less, the
+    further that falls short of `most`, the score that no passage can exceed: a best that has few of
+    the words says little. (Bruch et al. 2023, section 3, scale by such a bound alone.) Then each
+    score is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
     clusters (Diaz 2005, "Regularizing ad hoc retrieval scores").
 
     Dividing both rankings by their best has 0.740, this without neighbours 0.742, with them 0.749.
