@@ -72,10 +72,10 @@ def test_the_speed_of_one_and_of_many_is_that_of_the_server(server: ModelServer)
     for row in (one, four):
         assert row.keys() == FIELDS
         # Never faster than the server; slower where the machine has other things to do.
-        assert row["first_token_seconds"] >= 0.4
-        assert row["tokens_per_second"] < 1.1 * 320
+        assert 0.4 <= row["first_token_seconds"] < 4
+        assert 20 < row["tokens_per_second"] < 1.1 * 320
     # 16 tokens take 400 ms and then 47, and four times as many no longer where all wait at once.
-    assert one["total_tokens_per_second"] < 1.1 * 36
+    assert 4 < one["total_tokens_per_second"] < 1.1 * 36
     assert 1.5 * one["total_tokens_per_second"] < four["total_tokens_per_second"] < 4.4 * 36
     assert server.max_concurrent == 4
 

@@ -92,9 +92,8 @@ def test_few_passages_and_those_without_vectors_keep_their_scores() -> None:
     vectors = {id: unit(1, n) for n, (id, _) in enumerate(words) if id != "p0"}
     near = [("odd", 0.9)]
     blended = dict(blend(words, near, unit(0, 1), *rows(vectors), most=10.0))
-    assert blended["p0"] == WORDS / (
-        WORDS + 1
-    )  # best by its words, and nothing else is known of it
+    # Best by its words, and nothing else is known of it.
+    assert blended["p0"] == pytest.approx(WORDS / (WORDS + 1))
     worst, best = 1 / 2**0.5, 9 / 82**0.5  # the cosines of p1 and p9
     assert blended["odd"] == pytest.approx((0.9 - worst) / (best - worst) / (WORDS + 1))
 

@@ -148,7 +148,7 @@ class Lexical:
         """The BM25 score that no passage can exceed for `query`, however often it has its words."""
         searcher = self._index.searcher()
         found = [searcher.doc_freq("text", term) for term in self.terms(query)]
-        return (K1 + 1) * sum(_idf(n, max(n, searcher.num_docs)) for n in found)
+        return (K1 + 1) * sum(_idf(n, searcher.num_docs) for n in found)
 
     def terms(self, text: str) -> list[str]:
         """The index terms of `text`: lower case, without accents and stop words, stemmed.
@@ -166,9 +166,7 @@ class Lexical:
         self._index.reload()
         searcher = self._index.searcher()
         total = searcher.num_docs + PRIOR
-        # The index counts what was removed until it next merges.
-        found = {term: min(searcher.doc_freq("text", term), total) for term in set(terms)}
-        return {term: _idf(n, total) for term, n in found.items()}
+        return {term: _idf(searcher.doc_freq("text", term), total) for term in set(terms)}
 
     def count(self, filters: Filters | None = None) -> int:
         """How many passages `filters` let pass."""
@@ -236,6 +234,7 @@ def with_pieces(text: str) -> str:
 
 
 def _idf(found: int, total: int) -> float:
+    found = min(found, total)  # the index counts what was removed until it next merges
     return math.log1p((total - found + 0.5) / (found + 0.5))
 
 

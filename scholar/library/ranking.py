@@ -58,23 +58,20 @@ def blend(
     `table` has row by row the vectors of `ids`, the passages that either ranking returns as far as
     they have one. A passage that only BM25 found has a cosine all the same, so the dense ranking
     knows all candidates and is scaled from their worst, 0, to their best, 1; one that only the
-    vectors found has no word of the query. BM25 is scaled by its best too, and weighs the less, the
-    further that falls short of `most`, the score that no passage can exceed: a best that has few of
-    the words says little. (Bruch et al. 2023, section 3, scale by such a bound alone.) Then each
-    score is averaged with those of the NEIGHBOURS most like it, since what answers a query comes in
-    clusters (Diaz 2005, "Regularizing ad hoc retrieval scores").
+    vectors found has no word of the query. BM25 counts as a share of `most`, the score that no
+    passage can exceed (Bruch et al. 2023, section 3), as a best passage that has few of the words
+    says little. Then each score is averaged with those of the NEIGHBOURS most like it, since what
+    answers a query comes in clusters (Diaz 2005, "Regularizing ad hoc retrieval scores").
 
     Dividing both rankings by their best has 0.740, this without neighbours 0.742, with them 0.749.
     """
     found = (*ids, *(id for id, _ in near), *(id for id, _ in words))  # usually as many as `ids`
     place = {id: at for at, id in enumerate(dict.fromkeys(found))}
-    lexical = _spread(words, place, 0.0)
-    weight = WORDS * lexical.max(initial=0.0) / max(most, _LEAST)
-    lexical /= lexical.max(initial=_LEAST)
+    lexical = WORDS / max(most, _LEAST) * _spread(words, place, 0.0)
     cosines = _spread(near, place, np.nan)
     if len(ids):
         cosines[: len(ids)] = np.einsum("nd,d->n", table, query)  # by one thread, unlike @
-    scores = (weight * lexical + _by_range(cosines)) / (weight + 1)
+    scores = (lexical + _by_range(cosines)) / (lexical.max(initial=0.0) + 1)
     scores[: len(ids)] = supported(scores[: len(ids)], table)
     return ordered(dict(zip(place, scores.tolist(), strict=True)))
 

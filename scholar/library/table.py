@@ -24,6 +24,7 @@ _ROW = np.dtype([("key", "<u8"), ("digest", "S16"), ("sum", "<u4"), ("width", "<
 """What is said of each vector: whose it is, of which text it was made, and how to tell a torn one.
 """
 _SHA1 = np.dtype([("key", "<u8"), ("rest", "V12")])
+"""The digest of an id, of which eight bytes are the key."""
 MANY = 1_000
 """Vectors from which on they are read and not looked at: the first look at a page of the file takes
 10 µs, a read 2, and 2,500 vectors lie on as many pages.
@@ -128,14 +129,16 @@ class Table:
 
 def key(id: str) -> int:
     """The number that the passage `id` is found by."""
-    return int(_keys([id])[0])
+    return int.from_bytes(_sha1(id)[:8], "little")
 
 
 def _keys(ids: Sequence[str]) -> NDArray[np.uint64]:
-    # By sha1, in half the time of blake2b, and in one loop: every search makes 200.
-    encoded = (id.encode("utf-8", "surrogatepass") for id in ids)
-    digests = [hashlib.sha1(id, usedforsecurity=False).digest() for id in encoded]
-    return np.ascontiguousarray(np.frombuffer(b"".join(digests), _SHA1)["key"])
+    return np.ascontiguousarray(np.frombuffer(b"".join(map(_sha1, ids)), _SHA1)["key"])
+
+
+def _sha1(id: str) -> bytes:
+    # In half the time of blake2b.
+    return hashlib.sha1(id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 
 
 def _put(path: Path, at: int, data: bytes) -> None:
